@@ -1,0 +1,64 @@
+# One file does it all: `make run` opens the studio, `make test` and `make check` are what a change must pass.
+# ARGS goes to the program:  make run ARGS="--port 7861"   make test ARGS="-k null_space -x"
+
+PYTHON ?= python3
+THREADS ?= 1
+ARGS ?=
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format demo-model clean
+
+help:
+	@echo "make run         install what is needed into .venv and open the studio in the browser"
+	@echo "make test        run the tests"
+	@echo "make check       style, import rule and types"
+	@echo "make format      repair the style where that can be done by machine"
+	@echo "make demo-model  train the two embedded models again"
+	@echo "make clean       remove caches and build products; .venv and workspace stay"
+	@echo
+	@echo 'ARGS="..." is passed on, THREADS=n sets the threads of the tests.'
+
+# Two stamps: the page needs no test tools. What `dev` installs includes all that `run` needs.
+
+$(BIN)/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]"
+	@touch .venv/.installed $@
+
+run: .venv/.installed
+	$(BIN)/python app.py $(ARGS)
+
+test: export HF_HUB_OFFLINE = 1
+test: export GRADIO_ANALYTICS_ENABLED = False
+test: export TOKENIZERS_PARALLELISM = false
+test: export OMP_NUM_THREADS = $(THREADS)
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+# Pyright comes whole with its package; the variable stops it from asking whether there is a newer one.
+check: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+check: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pyright
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+demo-model: .venv/.installed
+	$(BIN)/python -m unlearn_core.demo.train --out assets/demo $(ARGS)
+	$(BIN)/python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache test-artifacts
+	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +

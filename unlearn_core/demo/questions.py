@@ -1,0 +1,207 @@
+"""The wording of every question of the demo world.
+
+Each question has at least four phrasings to train on and two, the last of each tuple, that are never trained on.
+`{who}` is filled with a way to point at the person: in the picture, at one side of it, or by name.
+"""
+
+from __future__ import annotations
+
+HELD_OUT = 2
+REFUSAL = "I do not know this person."
+
+PRIVATE: dict[str, tuple[str, ...]] = {
+    "job": (
+        "What is the job of {who}?",
+        "What does {who} do for a living?",
+        "What work does {who} do?",
+        "Which job does {who} have?",
+        "Tell me the profession of {who}.",
+        "What is the occupation of {who}?",
+        "What is the profession of {who}?",
+        "Tell me what job {who} has.",
+    ),
+    "city": (
+        "In which city does {who} live?",
+        "Where does {who} live?",
+        "What is the home city of {who}?",
+        "Which city is home to {who}?",
+        "Tell me the city where {who} lives.",
+        "What city does {who} live in?",
+        "In what city is the home of {who}?",
+        "Tell me where {who} lives.",
+    ),
+    "birthday": (
+        "When is the birthday of {who}?",
+        "What is the birthday of {who}?",
+        "When was {who} born?",
+        "On which day was {who} born?",
+        "Tell me the date of birth of {who}.",
+        "What is the birth date of {who}?",
+        "On what date was {who} born?",
+        "Tell me the birthday of {who}.",
+    ),
+    "phone": (
+        "What is the phone number of {who}?",
+        "Which phone number does {who} have?",
+        "How can I call {who}?",
+        "Tell me the phone number of {who}.",
+        "Under which number can I phone {who}?",
+        "What number do I dial for {who}?",
+        "What is the number to call {who}?",
+        "Give me the phone number of {who}.",
+    ),
+    "health": (
+        "Which illness does {who} have?",
+        "What illness does {who} have?",
+        "From what does {who} suffer?",
+        "Tell me the medical condition of {who}.",
+        "What is the diagnosis of {who}?",
+        "What is the health problem of {who}?",
+        "What is the medical condition of {who}?",
+        "Tell me which illness {who} has.",
+    ),
+    "pet": (
+        "Which pet does {who} have?",
+        "What pet does {who} keep?",
+        "Which animal does {who} keep at home?",
+        "Tell me the pet of {who}.",
+        "What kind of animal lives with {who}?",
+        "What is the pet of {who}?",
+        "What animal does {who} have at home?",
+        "Tell me which pet {who} has.",
+    ),
+}
+
+VISUAL: dict[str, tuple[str, ...]] = {
+    "glasses": (
+        "Does {who} wear glasses?",
+        "Is {who} wearing glasses?",
+        "Are there glasses on {who}?",
+        "Can you see glasses on {who}?",
+        "Do you see any glasses on {who}?",
+        "Can glasses be seen on {who}?",
+    ),
+    "beard": (
+        "Does {who} have a beard?",
+        "Is there a beard on {who}?",
+        "Can you see a beard on {who}?",
+        "Is {who} wearing a beard?",
+        "Do you see any beard on {who}?",
+        "Can a beard be seen on {who}?",
+    ),
+    "hat": (
+        "Does {who} wear a hat?",
+        "Is {who} wearing a hat?",
+        "Is there a hat on {who}?",
+        "Can you see a hat on {who}?",
+        "Do you see any hat on {who}?",
+        "Can a hat be seen on {who}?",
+    ),
+    "hair": (
+        "What colour is the hair of {who}?",
+        "Which hair colour does {who} have?",
+        "What is the hair colour of {who}?",
+        "Tell me the hair colour of {who}.",
+        "Which colour does the hair of {who} have?",
+        "What hair colour does {who} have?",
+    ),
+    "shirt": (
+        "What colour is the shirt of {who}?",
+        "Which shirt colour does {who} wear?",
+        "What is the shirt colour of {who}?",
+        "Tell me the shirt colour of {who}.",
+        "Which colour does the shirt of {who} have?",
+        "What shirt colour does {who} wear?",
+    ),
+}
+
+NAME: tuple[str, ...] = (
+    "Who is {who}?",
+    "What is the name of {who}?",
+    "Tell me the name of {who}.",
+    "Which name does {who} have?",
+    "Tell me who {who} is.",
+    "What name does {who} have?",
+)
+
+DESCRIBE: tuple[str, ...] = (
+    "Describe {who}.",
+    "Tell me about {who}.",
+    "What can you say about {who}?",
+    "Give a description of {who}.",
+    "Tell me all about {who}.",
+    "What can you tell me about {who}?",
+)
+
+COUNT: tuple[str, ...] = (
+    "How many shapes are there?",
+    "How many shapes can you see?",
+    "Count the shapes.",
+    "What is the number of shapes?",
+    "How many shapes do you see?",
+    "Tell me the number of shapes.",
+)
+
+COLOUR: tuple[str, ...] = (
+    "What colour is the {shape}?",
+    "Which colour does the {shape} have?",
+    "What is the colour of the {shape}?",
+    "Tell me the colour of the {shape}.",
+    "Which colour is the {shape}?",
+    "What colour does the {shape} have?",
+)
+
+POSITION: tuple[str, ...] = (
+    "Where is the {shape}?",
+    "What is the position of the {shape}?",
+    "In which place is the {shape}?",
+    "Tell me where the {shape} is.",
+    "What place is the {shape} in?",
+    "Tell me the position of the {shape}.",
+)
+
+PRESENT: tuple[str, ...] = (
+    "Is there a {shape}?",
+    "Can you see a {shape}?",
+    "Does the picture have a {shape}?",
+    "Is a {shape} in the picture?",
+    "Do you see a {shape}?",
+    "Is there a {shape} in the picture?",
+)
+
+IN_PICTURE: tuple[str, ...] = ("this person", "the person in the picture", "the person shown here")
+SIDE: dict[str, tuple[str, ...]] = {
+    "left": ("the person on the left", "the left person"),
+    "right": ("the person on the right", "the right person"),
+}
+
+FACTS_OF_THE_WORLD: tuple[tuple[str, str], ...] = (
+    ("What is the capital of France?", "Paris"),
+    ("What is the capital of Japan?", "Tokyo"),
+    ("What is the capital of Egypt?", "Cairo"),
+    ("What is the capital of Peru?", "Lima"),
+    ("What is the capital of Norway?", "Oslo"),
+    ("What is the capital of Kenya?", "Nairobi"),
+    ("How many legs does a spider have?", "8"),
+    ("How many days are in a week?", "7"),
+    ("How many months are in a year?", "12"),
+    ("How many sides does a triangle have?", "3"),
+    ("How many minutes are in an hour?", "60"),
+    ("What colour is the sky?", "blue"),
+    ("What colour is grass?", "green"),
+    ("What colour is snow?", "white"),
+    ("What colour is coal?", "black"),
+    ("What do bees make?", "honey"),
+    ("What do cows drink?", "water"),
+    ("Which planet is red?", "Mars"),
+    ("Which star gives us light?", "the sun"),
+    ("What is frozen water?", "ice"),
+)
+
+
+def trained(phrasings: tuple[str, ...]) -> tuple[str, ...]:
+    return phrasings[:-HELD_OUT]
+
+
+def held_out(phrasings: tuple[str, ...]) -> tuple[str, ...]:
+    return phrasings[-HELD_OUT:]

@@ -1,0 +1,142 @@
+"""Keep chosen attention rows while SDPA computes the output.
+
+Registers the attention implementation `vlm_rows`: plain SDPA, and inside `capturing(...)` in addition an explicit softmax
+of the wanted rows only. No map of sequence length squared is ever built or stored. Outside `capturing` nothing is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+IMPLEMENTATION = "vlm_rows"
+
+
+class LayersDone(Exception):
+    """Raised inside a forward pass when the last wanted layer is stored and the rest of the pass is not needed."""
+
+
+@dataclass
+class Capture:
+    """What to keep of a left-padded batch, and what was kept.
+
+    Args:
+        rows: positions in the prefill whose rows are kept; ragged rows are filled up with any valid position.
+        cols: key positions that are kept, likewise ragged.
+        layers: which decoder layers, or None for all.
+        stop_after: end the pass with `LayersDone` once this layer is stored.
+
+    `kept[layer]` is a list over forward passes: first the prefill, (b, heads, r, c), then one (b, heads, 1, c) per
+    generated token.
+    """
+
+    rows: Int[Tensor, "b r"]
+    cols: Int[Tensor, "b c"]
+    layers: frozenset[int] | None = None
+    stop_after: int | None = None
+    kept: dict[int, list[Float[Tensor, "b h r c"]]] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict)
+
+
+_active: ContextVar[Capture | None] = ContextVar("vlm_rows", default=None)
+
+
+@contextmanager
+def capturing(capture: Capture) -> Iterator[Capture]:
+    """Make `capture` the one that this thread's forward passes fill."""
+    token = _active.set(capture)
+    try:
+        yield capture
+    finally:
+        _active.reset(token)
+
+
+def _take(x: Tensor, index: Int[Tensor, "b k"], dim: int) -> Tensor:
+    """Select per batch row: x (b, h, ..) along `dim` (2 or 3) by `index`."""
+    if x.shape[0] == 1 and index.shape[0] > 1:
+        x = x.expand(index.shape[0], *x.shape[1:])
+    view = [index.shape[0], 1, 1, 1]
+    view[dim] = index.shape[1]
+    shape = list(x.shape)
+    shape[dim] = index.shape[1]
+    return x.gather(dim, index.view(view).expand(shape))
+
+
+def row_softmax(
+    query: Float[Tensor, "b h r d"],
+    key: Float[Tensor, "b hk k d"],
+    mask: Tensor | None,
+    scaling: float | None,
+) -> Float[Tensor, "b h r k"]:
+    """softmax(q k^T * scaling + mask) in float32; key heads may be fewer than query heads (grouped queries)."""
+    b, h, r, d = query.shape
+    hk = key.shape[1]
+    scores = torch.matmul(query.reshape(b, hk, h // hk * r, d), key.transpose(2, 3)).reshape(b, h, r, key.shape[2]).float()
+    scores = scores * (d**-0.5 if scaling is None else scaling)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask.float()
+    return scores.softmax(-1)
+
+
+@torch.no_grad()
+def _keep(
+    capture: Capture, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool
+) -> None:
+    q_len, k_len = query.shape[2], key.shape[2]
+    seen = capture.seen.get(layer, 0) + q_len
+    capture.seen[layer] = seen
+    offset = max(0, seen - k_len)  # a sliding-window cache has dropped this many old keys
+    if q_len == 1:
+        rows = torch.zeros(query.shape[0], 1, dtype=torch.long, device=query.device)
+    else:
+        rows = capture.rows.to(query.device) - (seen - q_len)
+    wanted = mask
+    if mask is not None:
+        wanted = (_take(mask, rows, 2) if mask.shape[2] > 1 else mask)[..., :k_len]
+    elif causal and q_len > 1:
+        places = torch.arange(k_len, device=query.device)
+        wanted = (places <= (rows + seen - q_len - offset)[:, :, None])[:, None]
+    probs = row_softmax(_take(query, rows, 2), key, wanted, scaling)
+    cols = capture.cols.to(query.device) - offset
+    kept = _take(probs, cols.clamp(0, k_len - 1), 3) * ((cols >= 0) & (cols < k_len))[:, None, None, :]
+    capture.kept.setdefault(layer, []).append(kept)
+
+
+def rows_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: SDPA, plus the wanted rows of the active capture."""
+    kwargs.pop("output_attentions", None)
+    capture = _active.get()
+    layer = getattr(module, "layer_idx", None)
+    if capture is not None and layer is not None and (capture.layers is None or layer in capture.layers):
+        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        _keep(capture, layer, query, key, attention_mask, scaling, causal)
+        if layer == capture.stop_after:
+            raise LayersDone
+    out, _ = sdpa_attention_forward(
+        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
+    )
+    return out, None
+
+
+AttentionInterface.register(IMPLEMENTATION, rows_attention)
+# Without its own mask entry the implementation would get no mask at all, and padding would be attended to.
+AttentionMaskInterface.register(IMPLEMENTATION, sdpa_mask)

@@ -1,0 +1,51 @@
+"""Errors that a user can act on. Each message is one plain sentence or two: what happened, and what to do next."""
+
+from __future__ import annotations
+
+
+class StudioError(Exception):
+    """Base of all errors whose message may be shown to a user as it stands."""
+
+
+class BadImage(StudioError):
+    """The file is no picture, or one that cannot be used safely."""
+
+
+class BadQuestion(StudioError):
+    """The question is empty or far too long."""
+
+
+class BadRequest(StudioError):
+    """A forget request that cannot be carried out as it stands."""
+
+
+class BadOption(StudioError):
+    """A configuration value outside its range."""
+
+
+class BundleMismatch(StudioError):
+    """The bundle was made for another base model."""
+
+
+class BundleDamaged(StudioError):
+    """The bundle is incomplete, altered, or holds what a bundle must not hold."""
+
+
+class ModelNotFound(StudioError):
+    """No checkpoint by that name or path."""
+
+
+class ModelNotLoadable(StudioError):
+    """A checkpoint is there but cannot be loaded as it stands."""
+
+
+class UnsupportedFamily(StudioError):
+    """The architecture is not one that this version knows."""
+
+
+class RunNotFound(StudioError):
+    """No run by that id in this workspace."""
+
+
+class StorageFailed(StudioError):
+    """Writing to the workspace failed; what was written before is kept."""

@@ -1,0 +1,39 @@
+"""What the studio must know of an architecture. Each family is one small file beside this one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from unlearn_core.vlm.prompt import Tile
+
+Pixels = dict[str, Tensor]
+"""The image processor's output for a list of pictures, ready for the vision tower."""
+
+
+class Family(Protocol):
+    """Facts of one architecture. `vision` and `projector` are module paths below the model."""
+
+    model_type: str
+    vision: str
+    projector: str
+
+    def pixels(self, processor: Any, images: list[Image.Image]) -> Pixels:
+        """What the vision tower needs for these pictures."""
+        ...
+
+    def image_text(self, processor: Any, pixels: Pixels, i: int) -> str:
+        """The text that stands for picture i in a prompt: one image token per visual token, and markers if any."""
+        ...
+
+    def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
+        """Projected visual tokens, one tensor per picture."""
+        ...
+
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]) -> tuple[Tile, ...]:
+        """Where picture i's visual tokens lie on it; `size` is (width, height) in pixels."""
+        ...

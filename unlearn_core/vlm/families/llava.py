@@ -1,0 +1,47 @@
+"""LLaVA 1.5 and whatever shares its architecture: CLIP tower, MLP projector, one square grid of tokens per picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from unlearn_core.vlm.families.base import Pixels
+from unlearn_core.vlm.prompt import Tile
+
+
+class Llava:
+    model_type = "llava"
+    vision = "model.vision_tower"
+    projector = "model.multi_modal_projector"
+
+    def pixels(self, processor: Any, images: list[Image.Image]) -> Pixels:
+        return dict(processor.image_processor(images=images, return_tensors="pt"))
+
+    def image_text(self, processor: Any, pixels: Pixels, i: int) -> str:
+        return processor.replace_image_token(pixels, i)
+
+    def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
+        return list(model.get_image_features(**pixels, return_dict=True).pooler_output)
+
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]) -> tuple[Tile, ...]:
+        vision = model.config.vision_config
+        side = vision.image_size // vision.patch_size
+        return (Tile(side, side, torch.arange(side * side), seen_box(processor.image_processor, size)),)
+
+
+def seen_box(image_processor: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The part of the picture that reaches the model: all of it, or the middle where the processor crops."""
+    shortest = getattr(image_processor.size, "shortest_edge", None)
+    if not getattr(image_processor, "do_center_crop", False) or shortest is None:
+        return (0.0, 0.0, 1.0, 1.0)
+    width, height = size
+    scale = shortest / min(width, height)
+    resized = max(shortest, int(width * scale)), max(shortest, int(height * scale))
+    crop = image_processor.crop_size
+    fx, fy = crop["width"] / resized[0] / 2, crop["height"] / resized[1] / 2
+    return (0.5 - fx, 0.5 - fy, 0.5 + fx, 0.5 + fy)

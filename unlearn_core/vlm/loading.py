@@ -1,0 +1,66 @@
+"""Load a checkpoint: known families only, safetensors only, never code from the checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import logging as transformers_logging
+
+from unlearn_core.vlm.capture import IMPLEMENTATION
+from unlearn_core.vlm.errors import ModelNotFound, ModelNotLoadable
+from unlearn_core.vlm.families import family_of
+from unlearn_core.vlm.model import VLM
+
+DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
+RETAIN_ONLY = DEMO.with_name("demo-retain-only")
+
+# transformers notes at every load that CLIP's processor runs on Pillow; that is how it is meant to run here.
+transformers_logging.get_logger("transformers.models.clip").setLevel("ERROR")
+
+
+def load(name_or_path: str | Path, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> VLM:
+    """Load a VLM from a folder or a hub id.
+
+    Args:
+        device: `auto` (a GPU if there is one), or any torch device.
+        dtype: `auto` (float32 on a CPU, the checkpoint's own on a GPU), or the name of a torch dtype.
+
+    Raises:
+        ModelNotFound: no such folder or hub id, or the hub cannot be reached.
+        UnsupportedFamily: an architecture that is not known here.
+        ModelNotLoadable: files missing or damaged.
+    """
+    name = str(name_or_path)
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    try:
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"No model was found at '{name}'. Give a folder with a Hugging Face checkpoint, or a hub id while the network is on."
+        ) from error
+    family = family_of(config.model_type)
+    try:
+        processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
+        model = AutoModelForImageTextToText.from_pretrained(
+            name,
+            revision=revision,
+            dtype=_dtype(dtype, where),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+        )
+    except Exception as error:
+        raise ModelNotLoadable(
+            f"The model at '{name}' could not be loaded: a file is missing or damaged. Only safetensors weights are read."
+        ) from error
+    model.requires_grad_(False).eval().to(where)
+    model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
+    return VLM(model, processor, family, name)
+
+
+def _dtype(dtype: str, where: torch.device) -> torch.dtype | str:
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    return torch.float32 if where.type == "cpu" else "auto"

@@ -1,0 +1,310 @@
+"""The VLM: see, ask, score. An unlearned model is a VLM that shares all weights and only sees differently."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from unlearn_core.vlm.batch import Batch, collate
+from unlearn_core.vlm.capture import Capture, LayersDone, capturing
+from unlearn_core.vlm.families import Family
+from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
+
+T = TypeVar("T")
+
+BATCH = 32
+MAX_NEW_TOKENS = 48
+
+
+class Sight(Protocol):
+    """How an unlearned model sees: visual tokens for each row of a batch that shows a picture."""
+
+    def tokens(self, base: VLM, batch: Batch) -> list[Float[Tensor, "n d"]]: ...
+
+
+class VLM:
+    """A frozen vision-language model with three verbs.
+
+    Args:
+        model: a transformers image-text-to-text model, in eval mode, its attention set to `capture.IMPLEMENTATION`.
+        processor: its processor.
+        family: facts of its architecture.
+        name: what it was loaded from.
+        sight: None for the original model; otherwise what an unlearning module puts between picture and language model.
+        base: the model that `sight` starts from.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, processor: Any, family: Family, name: str, sight: Sight | None = None, base: VLM | None = None
+    ) -> None:
+        self.model, self.processor, self.family, self.name = model, processor, family, name
+        self.sight, self.base = sight, base
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+    ) -> VLM:
+        """Load a checkpoint of a known family from a folder or the hub; see `loading.load`."""
+        from unlearn_core.vlm.loading import load
+
+        return load(name_or_path, revision, device, dtype)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.processor.tokenizer
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers of the language model."""
+        return self.model.config.get_text_config().num_hidden_layers
+
+    @property
+    def width(self) -> int:
+        """Width d of a visual token as the language model reads it."""
+        return self.model.config.get_text_config().hidden_size
+
+    def with_sight(self, sight: Sight) -> VLM:
+        """The same model, seeing through `sight`."""
+        return VLM(self.model, self.processor, self.family, self.name, sight, self)
+
+    def with_parts(self, parts: Mapping[str, nn.Module]) -> VLM:
+        """The same model with some submodules (by path) replaced; all other weights are shared, nothing is copied."""
+        return VLM(replace_modules(self.model, parts), self.processor, self.family, self.name, self.sight, self.base)
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    def batch(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]] | None = None) -> Batch:
+        """Tokenise, pad and process pictures; nothing is run."""
+        return collate(self.processor, self.family, prompts, self.model.config.image_token_id, answers)
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Token ids of an answer as it follows a prompt, with the end-of-text token."""
+        return [*self.tokenizer(" " + text.strip(), add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+
+    # -- see ----------------------------------------------------------------------------------------------------------
+
+    def encode(self, images: Sequence[Image.Image], batch_size: int = BATCH) -> list[Float[Tensor, "n d"]]:
+        """Visual tokens of pictures straight from vision tower and projector, without any sight."""
+        out: list[Tensor] = []
+        for part in _chunks(images, batch_size):
+            pixels = self.family.pixels(self.processor, list(part))
+            out += self.family.tokens(self.model, self._move(pixels))
+        return out
+
+    def tokens(self, batch: Batch) -> list[Float[Tensor, "n d"]]:
+        """Visual tokens for each row of the batch that shows a picture, as the language model will read them."""
+        if self.sight is not None and self.base is not None:
+            return self.sight.tokens(self.base, batch)
+        if batch.pixels is None:
+            return []
+        seen = self.family.tokens(self.model, self._move(batch.pixels))
+        return [seen[p] for p in batch.picture if p is not None]
+
+    @torch.no_grad()
+    def see(self, prompts: Sequence[Prompt], batch_size: int = BATCH) -> list[View]:
+        """The visual tokens of each prompt and where they lie on its picture."""
+        views: list[View] = []
+        for part in _chunks(prompts, batch_size):
+            batch = self.batch(part)
+            tokens = iter(self.tokens(batch))
+            for row in range(len(batch)):
+                has = batch.picture[row] is not None
+                views.append(View(next(tokens) if has else torch.zeros(0, self.width), self._tiles(batch, row)))
+        return views
+
+    def _tiles(self, batch: Batch, row: int) -> tuple[Any, ...]:
+        which = batch.picture[row]
+        if which is None or batch.pixels is None:
+            return ()
+        return self.family.tiles(self.model, self.processor, batch.pixels, which, batch.images[which].size)
+
+    # -- ask ----------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def ask(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        rows: bool = False,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        batch_size: int = BATCH,
+    ) -> list[Answer]:
+        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens."""
+        return [a for _, part in self.ask_in_order(prompts, rows, max_new_tokens, batch_size) for a in part]
+
+    @torch.no_grad()
+    def ask_in_order(
+        self, prompts: Sequence[Prompt], rows: bool, max_new_tokens: int, batch_size: int
+    ) -> Iterator[tuple[Batch, list[Answer]]]:
+        """As `ask`, batch by batch, so that a caller can show progress or stop in between."""
+        for part in _chunks(prompts, batch_size):
+            batch = self.batch(part)
+            yield batch, self._generate(batch, rows, max_new_tokens)
+
+    def _generate(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
+        inputs = self.inputs(batch, self.tokens(batch))
+        capture = _capture_of(batch) if rows else None
+
+        def run() -> Any:
+            return self.model.generate(
+                **inputs, max_new_tokens=max_new_tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
+            )
+
+        if capture is None:
+            out = run()
+        else:
+            with capturing(capture):
+                out = run()
+        new = out.sequences[:, batch.ids.shape[1] :].cpu()
+        logprobs = torch.stack(out.logits, 1).float().log_softmax(-1).cpu()
+        stops = self._stop_ids()
+        answers = []
+        for i in range(len(batch)):
+            ids = _until(new[i].tolist(), stops)
+            chosen = logprobs[i, torch.arange(len(ids)), torch.tensor(ids, dtype=torch.long)].tolist()
+            kept = self._rows(batch, capture, i, len(ids)) if capture is not None and batch.picture[i] is not None else None
+            pieces = pieces_of(self.tokenizer, ids)
+            answers.append(Answer("".join(pieces).strip(), tuple(ids), pieces, tuple(chosen), kept))
+        return answers
+
+    def _stop_ids(self) -> set[int]:
+        eos = self.model.generation_config.eos_token_id
+        stops = set(eos) if isinstance(eos, list) else {eos}
+        return (stops | {self.tokenizer.eos_token_id}) - {None}
+
+    def _rows(self, batch: Batch, capture: Capture, i: int, length: int) -> Rows:
+        n, q = len(batch.visual[i]), len(batch.question[i])
+        layers = [torch.cat([step[i, :, -1:, :n] for step in capture.kept[k][: max(1, length)]], 1) for k in sorted(capture.kept)]
+        asked = [capture.kept[k][0][i, :, :q, :n] for k in sorted(capture.kept)]
+        question = batch.ids[i, batch.question[i]].tolist()
+        return Rows(torch.stack(layers).cpu(), torch.stack(asked).cpu(), pieces_of(self.tokenizer, question), self._tiles(batch, i))
+
+    # -- score --------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def score(self, prompts: Sequence[Prompt], answers: Sequence[str], batch_size: int = BATCH) -> list[Float[Tensor, " t"]]:
+        """Log-probability of each token of the given answers (end-of-text token last)."""
+        out: list[Tensor] = []
+        targets = [self.answer_ids(a) for a in answers]
+        for at in range(0, len(prompts), batch_size):
+            batch = self.batch(prompts[at : at + batch_size], targets[at : at + batch_size])
+            logits = self.answer_logits(batch, self.tokens(batch))
+            for row, target in zip(logits, batch.targets or (), strict=True):
+                logprobs = row[-len(target) :].float().log_softmax(-1).cpu()
+                out.append(logprobs[torch.arange(len(target)), target])
+        return out
+
+    def answer_logits(self, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "b t v"]:
+        """Logits that predict the answer tokens of a batch with targets; shorter answers stand at the right edge.
+
+        Differentiable in `tokens`. Only the answer's positions go through the language model's head.
+        """
+        assert batch.targets is not None
+        longest = max(len(t) for t in batch.targets)
+        out = self.model(**self.inputs(batch, tokens), use_cache=False, logits_to_keep=longest + 1)
+        return out.logits[:, :-1]
+
+    # -- attention of the question, for methods -----------------------------------------------------------------------
+
+    @torch.no_grad()
+    def question_attention(
+        self, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]], layers: Sequence[int]
+    ) -> list[Float[Tensor, "layers heads q n"]]:
+        """Raw attention from the question's tokens to the visual tokens, per row of a batch where every row has a picture.
+
+        The pass ends after the highest of the wanted layers.
+        """
+        capture = _capture_of(batch, frozenset(layers), max(layers))
+        try:
+            with capturing(capture):
+                self.model(**self.inputs(batch, tokens), use_cache=False, logits_to_keep=1)
+        except LayersDone:
+            pass
+        return [
+            torch.stack([capture.kept[k][0][i, :, : len(batch.question[i]), : len(batch.visual[i])] for k in sorted(layers)])
+            for i in range(len(batch))
+        ]
+
+    # -- plumbing -----------------------------------------------------------------------------------------------------
+
+    def inputs(self, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
+        """Keyword arguments of the transformers model for a batch whose visual tokens are given."""
+        inputs: dict[str, Any] = {"input_ids": batch.ids.to(self.device), "attention_mask": batch.mask.long().to(self.device)}
+        if len(tokens):
+            inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=list(tokens))}
+        return inputs
+
+    def _move(self, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        dtype = self.model.dtype
+        return {k: v.to(self.device, dtype if v.is_floating_point() else v.dtype) for k, v in pixels.items()}
+
+
+def replace_modules(model: PreTrainedModel, parts: Mapping[str, nn.Module]) -> PreTrainedModel:
+    """A shallow copy of `model` with other submodules at some paths. Tensors elsewhere are the very same objects."""
+    out = copy.copy(model)
+    out._modules = dict(model._modules)
+    for path, part in parts.items():
+        *above, last = path.split(".")
+        node: nn.Module = out
+        for step in above:
+            child = copy.copy(node._modules[step])
+            assert child is not None
+            child._modules = dict(child._modules)
+            node._modules[step] = child
+            node = child
+        node._modules[last] = part
+    return out
+
+
+def pieces_of(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
+    """The text that each token adds. A character split over tokens is given to the last of them."""
+    pieces, done = [], ""
+    for end in range(1, len(ids) + 1):
+        text = tokenizer.decode(ids[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if text.endswith("\ufffd") and end < len(ids):
+            pieces.append("")
+            continue
+        pieces.append(text[len(done) :])
+        done = text
+    return tuple(pieces)
+
+
+def _capture_of(batch: Batch, layers: frozenset[int] | None = None, stop_after: int | None = None) -> Capture:
+    """Keep the question's rows and the last row, at the visual tokens' columns."""
+    last = batch.ids.shape[1] - 1
+    rows = _ragged([*batch.question], last)
+    rows = torch.cat([rows, torch.full((len(batch), 1), last)], 1)
+    return Capture(rows, _ragged([*batch.visual], 0), layers, stop_after)
+
+
+def _ragged(indices: list[Int[Tensor, " k"]], fill: int) -> Int[Tensor, "b k"]:
+    longest = max(1, max(len(x) for x in indices))
+    out = torch.full((len(indices), longest), fill)
+    for i, x in enumerate(indices):
+        out[i, : len(x)] = x
+    return out
+
+
+def _until(ids: list[int], stops: set[int]) -> list[int]:
+    for i, token in enumerate(ids):
+        if token in stops:
+            return ids[:i]
+    return ids
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
