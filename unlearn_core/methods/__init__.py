@@ -1,0 +1,22 @@
+"""Ways to forget. Each is a folder with its options, its fit and its module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearn_core.methods.base import Fit, Method, Module, Step
+from unlearn_core.methods.cagul import Cagul, CagulModule
+from unlearn_core.methods.cvf import Cvf, CvfModule
+from unlearn_core.methods.saving import read_module
+
+METHODS: dict[str, Method] = {method.name: method for method in (Cagul(), Cvf())}
+_MODULES = {module.kind: module for module in (CagulModule, CvfModule)}
+
+
+def module_from_pretrained(folder: Path) -> Module:
+    """Read a saved module. Raises KeyError for a kind that is not known here, and whatever reading raises."""
+    kind, tensors, settings = read_module(folder)
+    return _MODULES[kind].restore(tensors, settings)
+
+
+__all__ = ["METHODS", "Fit", "Method", "Module", "Step", "module_from_pretrained"]

@@ -44,6 +44,20 @@ class Batch:
         """The rows that show a picture."""
         return [i for i, p in enumerate(self.picture) if p is not None]
 
+    def take(self, rows: Sequence[int]) -> Batch:
+        """Some of the rows, with the same padding."""
+        index = torch.tensor(list(rows), dtype=torch.long)
+        return Batch(
+            self.ids[index],
+            self.mask[index],
+            self.pixels,
+            tuple(self.picture[i] for i in rows),
+            self.images,
+            tuple(self.visual[i] for i in rows),
+            tuple(self.question[i] for i in rows),
+            None if self.targets is None else tuple(self.targets[i] for i in rows),
+        )
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -82,7 +82,8 @@ class VLM:
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> VLM:
         """The same model with some submodules (by path) replaced; all other weights are shared, nothing is copied."""
-        return VLM(replace_modules(self.model, parts), self.processor, self.family, self.name, self.sight, self.base)
+        assert self.sight is None, "parts are replaced below a sight, not above it"
+        return VLM(replace_modules(self.model, parts), self.processor, self.family, self.name, None, self)
 
     # -- batches ------------------------------------------------------------------------------------------------------
 

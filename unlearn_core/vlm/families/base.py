@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unlearn_core.vlm.prompt import Tile
@@ -32,6 +33,14 @@ class Family(Protocol):
 
     def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
         """Projected visual tokens, one tensor per picture."""
+        ...
+
+    def blocks(self, model: PreTrainedModel) -> Sequence[nn.Module]:
+        """The vision tower's blocks in order, as far as they reach the projector."""
+        ...
+
+    def finish(self, model: PreTrainedModel, hidden: Float[Tensor, "b s w"], start: int) -> Float[Tensor, "b n d"]:
+        """Visual tokens from the inputs of block `start`, as `tokens` would give them."""
         ...
 
     def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]) -> tuple[Tile, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unlearn_core.vlm.families.base import Pixels
@@ -27,6 +28,18 @@ class Llava:
 
     def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
         return list(model.get_image_features(**pixels, return_dict=True).pooler_output)
+
+    def blocks(self, model: PreTrainedModel) -> Sequence[nn.Module]:
+        layers = model.get_submodule(f"{self.vision}.encoder.layers")
+        # Layer -2 of the configuration means that the output of the last block but one is read.
+        return list(layers)[: len(layers) + 1 + model.config.vision_feature_layer]
+
+    def finish(self, model: PreTrainedModel, hidden: Float[Tensor, "b s w"], start: int) -> Float[Tensor, "b n d"]:
+        for block in self.blocks(model)[start:]:
+            hidden = block(hidden, None)
+        if model.config.vision_feature_select_strategy == "default":
+            hidden = hidden[:, 1:]
+        return model.get_submodule(self.projector)(hidden)
 
     def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]) -> tuple[Tile, ...]:
         vision = model.config.vision_config

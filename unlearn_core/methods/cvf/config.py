@@ -1,0 +1,54 @@
+"""Options of CVF + NCU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unlearn_core.methods.options import check_options, option
+
+
+@dataclass(frozen=True)
+class CvfConfig:
+    """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
+
+    steps: int = option(240, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
+    null_space: str = option(
+        "soft",
+        "Null space",
+        "How updates are held off what retained pictures use: hard lets only unused directions change, soft slows the used ones down, off is the ablation. [paper: constraint; ours: soft]",
+        choices=("soft", "hard", "off"),
+        advanced=False,
+    )
+    drift_budget: float = option(
+        0.3,
+        "Drift budget",
+        "Most that a layer's retained outputs may change, relative root mean square; predicted from stored moments and enforced at each step. [ours]",
+        low=1e-6,
+        high=10.0,
+        advanced=False,
+    )
+    reference: str = option(
+        "stranger",
+        "Look away to",
+        "Where features of forgotten pictures are pulled: stranger (people the model never saw), blurred (the same picture blurred), base (a checkpoint that never learned them). [ours]",
+        choices=("stranger", "blurred", "base"),
+        advanced=False,
+    )
+    base_model: str = option("", "Base checkpoint", "Folder or hub id of the checkpoint for the reference 'base'. [ours]")
+    free_share: float = option(0.01, "Free share", "Hard null space: share of retained energy in the directions that may change, 0 to 1. [ours]", low=0.0, high=1.0)
+    soft_level: float = option(0.1, "Soft level", "Soft null space: energy, in units of the mean, at which a direction moves at half speed. [ours]", low=1e-6, high=1e3)
+    blocks: int = option(
+        2, "Trained blocks", "How many of the vision tower's last blocks are trained beside the projector; -1 trains all. [ours]", low=-1, high=200, step=1
+    )
+    rate: float = option(1.5e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0)
+    temperature: float = option(0.2, "Temperature", "Temperature of the contrastive loss. [ours]", low=0.01, high=10.0)
+    contrast_weight: float = option(1.0, "Weight of contrast", "Weight of the contrastive loss on visual features. [paper: loss; ours: weight]", low=0.0, high=1000.0)
+    answer_weight: float = option(2.0, "Weight of answers", "Weight of the answers through the frozen language model; 0 leaves features alone. [ours]", low=0.0, high=1000.0)
+    retain_weight: float = option(30.0, "Weight of retention", "Weight of keeping retained visual tokens where they were. [ours]", low=0.0, high=10000.0)
+    forget_batch: int = option(8, "Forget pictures", "Pictures of the forget set per step. [ours]", low=1, high=512, step=1)
+    retain_batch: int = option(16, "Retained pictures", "Retained pictures per step. [ours]", low=1, high=1024, step=1)
+    questions: int = option(8, "Questions", "Questions per step for the answer term. [ours]", low=1, high=512, step=1)
+    seed: int = option(0, "Seed", "Seed of sampling.", low=0, high=2**31 - 1, step=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -1,0 +1,38 @@
+"""Pooled visual features for the contrastive loss, and pictures of what to look away to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Pooling:
+    """Centre and scale of retained visual tokens. Without them all pictures point the same way (cosine near 1). [ours]"""
+
+    mean: Float[Tensor, " d2"]
+    scale: Float[Tensor, " d2"]
+    variance: Float[Tensor, " d"]
+
+    @classmethod
+    def of(cls, tokens: Float[Tensor, "b n d"]) -> Pooling:
+        pooled = pool(tokens)
+        return cls(pooled.mean(0), pooled.std(0).clamp(min=1e-6), tokens.float().var((0, 1)))
+
+    def __call__(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d2"]:
+        return (pool(tokens) - self.mean) / self.scale
+
+
+def pool(tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d2"]:
+    """Mean and standard deviation over a picture's tokens."""
+    x = tokens.float()
+    return torch.cat([x.mean(1), x.std(1, correction=0)], -1)
+
+
+def blurred(image: Image.Image) -> Image.Image:
+    """The picture with everything that tells people apart blurred away."""
+    return image.filter(ImageFilter.GaussianBlur(max(2.0, min(image.size) / 12)))

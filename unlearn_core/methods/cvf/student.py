@@ -1,0 +1,81 @@
+"""The trained copy of vision tower and projector, its constrained layers, and cached inputs of its first trained block."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
+from unlearn_core.vlm import VLM
+
+
+class Student:
+    """A copy of the tower's last blocks and the projector whose linear weights may change within a null space."""
+
+    def __init__(self, vlm: VLM, blocks: int) -> None:
+        self.vlm = vlm
+        depth = len(vlm.family.blocks(vlm.model))
+        self.start = 0 if blocks < 0 else max(0, depth - blocks)
+        family = vlm.family
+        self.parts = {p: copy.deepcopy(vlm.model.get_submodule(p)) for p in (family.vision, family.projector)}
+        self.seeing = vlm.with_parts(self.parts)
+        self.layers = self._linear_layers()
+        self.changes: dict[str, ConstrainedChange] = {}
+
+    def _linear_layers(self) -> dict[str, nn.Linear]:
+        """Trained layers by path: biases, norms and embeddings have no input-side null space and stay frozen."""
+        trained = [*self.vlm.family.blocks(self.seeing.model)[self.start :], self.parts[self.vlm.family.projector]]
+        ours = {id(layer) for part in trained for layer in part.modules() if isinstance(layer, nn.Linear)}
+        return {
+            f"{path}.{name}": layer
+            for path, part in self.parts.items()
+            for name, layer in part.named_modules()
+            if isinstance(layer, nn.Linear) and id(layer) in ours
+        }
+
+    # -- before training ----------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def read(self, images: Sequence[Image.Image], fitters: dict[str, NullSpaceFitter] | None) -> tuple[list[Tensor], list[Tensor]]:
+        """(inputs of the first trained block, visual tokens) per picture; fitters, if given, see every layer's inputs."""
+        kept: list[Tensor] = []
+        with ExitStack() as hooks:
+            first = self.vlm.family.blocks(self.seeing.model)[self.start]
+            hooks.callback(first.register_forward_pre_hook(lambda _, args: kept.append(args[0])).remove)
+            if fitters is not None:
+                for name, layer in self.layers.items():
+                    fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
+                    hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
+                    hooks.callback(hook.remove)
+            tokens = self.seeing.encode(images, len(images))
+        return list(kept[0].unbind(0)), tokens
+
+    def constrain(self, name: str, change: ConstrainedChange) -> None:
+        """From now on this layer's weight is its old one plus `change`."""
+        layer = self.layers[name]
+        parametrize.register_parametrization(layer, "weight", change)
+        layer.parametrizations.weight.original.requires_grad_(False)
+        self.changes[name] = change
+
+    # -- while training -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Inside, each constrained weight is computed once."""
+        with parametrize.cached():
+            yield
+
+    def tokens(self, hidden: Float[Tensor, "b s w"]) -> Float[Tensor, "b n d"]:
+        """Visual tokens from cached inputs of the first trained block."""
+        return self.vlm.family.finish(self.seeing.model, hidden, self.start)
+
+    @torch.no_grad()
+    def weight_changes(self) -> dict[str, Float[Tensor, "o d"]]:
+        return {f"{name}.weight": change.delta().detach().clone() for name, change in self.changes.items()}

@@ -1,0 +1,35 @@
+"""Quick check during a fit: which true answers would greedy decoding still give?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from unlearn_core.data.example import Example
+from unlearn_core.methods.precision import fast_matmul
+from unlearn_core.vlm import VLM
+
+
+@torch.no_grad()
+def answered(vlm: VLM, examples: Sequence[Example]) -> float:
+    """Share of examples whose true answer is what greedy decoding gives, 0..1.
+
+    One pass with the answers given: greedy decoding yields an answer exactly if each of its tokens is the most likely one
+    after those before it.
+    """
+    if not examples:
+        return float("nan")
+    targets = [vlm.answer_ids(e.answer) for e in examples]
+    batch = vlm.batch([e.prompt for e in examples], targets)
+    with fast_matmul(vlm.device):
+        best = vlm.answer_logits(batch, vlm.tokens(batch)).argmax(-1).cpu()
+    hits = [torch.equal(row[-len(t) :], torch.tensor(t)) for row, t in zip(best, targets, strict=True)]
+    return sum(hits) / len(hits)
+
+
+def spread(examples: Sequence[Example], count: int) -> list[Example]:
+    """`count` examples taken evenly over the whole list."""
+    if len(examples) <= count:
+        return list(examples)
+    return [examples[i * len(examples) // count] for i in range(count)]

@@ -1,0 +1,185 @@
+"""Files that are whole or not there at all, strict JSON, and locks that end with the process that holds them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from safetensors import SafetensorError
+
+from unlearn_core.vlm.errors import StorageFailed
+
+MAX_DEPTH = 32
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Turn what goes wrong while writing into StorageFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(_advice(error)) from error
+    except SafetensorError as error:  # its writer reports a full disk this way, without an error number
+        raise StorageFailed(
+            "The learned weights could not be written. Most likely the disk is full: please free some space and try again."
+        ) from error
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in FULL:
+        return "The disk is full. What was written before is kept. Please free some space and try again."
+    if error.errno in DENIED:
+        return "The folder must not be written to. Please change its permissions or choose another folder."
+    return f"Writing failed: {error.strerror}. Please check that the folder is still there and try again."
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file (0600) beside `path`, which takes its place when the block ends well and is removed when it does not.
+
+    Raises:
+        StorageFailed: the disk is full, or the folder is missing or must not be written to.
+    """
+    with storing():
+        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+        sync(path.parent)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file or leave the old one. Raises StorageFailed."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def append_line(path: Path, data: bytes) -> None:
+    """Add a line or nothing. It is not forced to the disk: a power cut may take the last lines with it.
+
+    Raises:
+        StorageFailed: as for `write_file`.
+    """
+    with storing():
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            if os.write(handle, data) < len(data):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(handle)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def to_json(value: Any, indent: int | None = 2) -> bytes:
+    """UTF-8 JSON and a newline. Numbers that are not finite become null, which is how JSON says "not measured"."""
+    return (json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def from_json(data: bytes) -> Any:
+    """Read JSON and nothing beyond: UTF-8, each name once, finite numbers, at most 32 levels.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        value = json.loads(
+            data.decode(), parse_constant=_refuse, parse_float=_finite_number, object_pairs_hook=_distinct_names
+        )
+    except RecursionError:
+        raise ValueError("too many levels") from None
+    if _depth(value) > MAX_DEPTH:
+        raise ValueError("too many levels")
+    return value
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _distinct_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        raise ValueError("a name appears twice")
+    return out
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting; level by level, so that depth costs no stack."""
+    level, depth = [value], 0
+    while level:
+        nested = [v for v in level if isinstance(v, dict | list)]
+        level = [w for v in nested for w in (v.values() if isinstance(v, dict) else v)]
+        depth += bool(nested)
+    return depth
+
+
+# -- locks ------------------------------------------------------------------------------------------------------------
+
+
+def lock(path: Path, *, shared: bool = False, wait: bool = False) -> BinaryIO | None:
+    """Lock a file, made if need be, until the result is closed or the process ends; None if another holds it.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock alone. Looking needs no right to write, and lookers do not hinder each other."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
