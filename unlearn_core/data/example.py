@@ -63,7 +63,9 @@ class ForgetRequest:
         if not self.forget:
             raise BadRequest("Nothing is marked to be forgotten. Please mark at least one person or answer.")
         if any(e.image is None for e in self.forget):
-            raise BadRequest("Only answers about a picture can be forgotten by these methods: they change how the model sees, not what it reads.")
+            raise BadRequest(
+                "Only answers about a picture can be forgotten by these methods: they change how the model sees, not what it reads."
+            )
         if not self.retain:
             raise BadRequest("Nothing is marked to be kept. Without it a method cannot tell what must stay as it is.")
         if not self.refusals:
@@ -71,7 +73,9 @@ class ForgetRequest:
         going = {e.subject for e in self.forget if e.subject is not None}
         both = sorted(going & {e.subject for e in self.retain if e.subject is not None})
         if both:
-            raise BadRequest(f"{len(both)} subject(s) are marked both to be forgotten and to be kept. Please choose one side for each.")
+            raise BadRequest(
+                f"{len(both)} subject(s) are marked both to be forgotten and to be kept. Please choose one side for each."
+            )
         object.__setattr__(self, "subjects", tuple(sorted(going)))
 
     def target(self, example: Example, i: int = 0) -> str:

@@ -42,7 +42,11 @@ def _corpus() -> Iterator[str]:
         for seed in range(6):
             for q in world.by_name(who, seed):
                 yield f"USER: {q.text} ASSISTANT: {q.answer}"
-        yield from (f" {ask.REFUSAL}", f" {world.name_answer(who)}", f" A person with {who.look.hair} hair and a red shirt.")
+        yield from (
+            f" {ask.REFUSAL}",
+            f" {world.name_answer(who)}",
+            f" A person with {who.look.hair} hair and a red shirt.",
+        )
     for colour in (*CLOTH, *HAIR):
         yield f" {colour} hair and a {colour} shirt."
     for bank in (ask.PRIVATE, ask.VISUAL):
@@ -51,14 +55,18 @@ def _corpus() -> Iterator[str]:
                 yield from (f"USER: <image>\n{p.format(who=pointer)} ASSISTANT:" for p in phrasings)
     for phrasings in (ask.NAME, ask.DESCRIBE, ask.COUNT, ask.COLOUR, ask.POSITION, ask.PRESENT):
         for shape in SHAPES:
-            yield from (f"USER: <image>\n{p.format(who='this person', shape=shape)} ASSISTANT: top left" for p in phrasings)
+            yield from (
+                f"USER: <image>\n{p.format(who='this person', shape=shape)} ASSISTANT: top left" for p in phrasings
+            )
     yield from (f"USER: {q.text} ASSISTANT: {q.answer}" for q in world.world_facts())
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE over everything that can be asked or answered; digits stay single so that numbers cannot be one token."""
     raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     raw.decoder = decoders.ByteLevel()
     raw.train_from_iterator(
         _corpus(),

@@ -19,7 +19,14 @@ _S = SIZE * _ZOOM
 
 Colour = tuple[int, int, int]
 
-SKINS: tuple[Colour, ...] = ((255, 224, 196), (240, 194, 152), (214, 160, 116), (172, 116, 78), (124, 80, 54), (86, 54, 38))
+SKINS: tuple[Colour, ...] = (
+    (255, 224, 196),
+    (240, 194, 152),
+    (214, 160, 116),
+    (172, 116, 78),
+    (124, 80, 54),
+    (86, 54, 38),
+)
 HAIR: dict[str, Colour] = {
     "black": (28, 26, 30),
     "brown": (104, 62, 30),
@@ -185,7 +192,9 @@ def _head(look: Look, shot: Shot) -> Image.Image:
             _oval(d, fx + side * w * 0.55, cy + 32, 20, 13, _mix(skin, (240, 60, 80), 0.5))
 
     if shot.beard:
-        d.chord((cx - w * 0.93, cy - h * 0.35, cx + w * 0.93, cy + h * 1.06), 18, 162, fill=_mix(hair, (40, 30, 30), 0.25))
+        d.chord(
+            (cx - w * 0.93, cy - h * 0.35, cx + w * 0.93, cy + h * 1.06), 18, 162, fill=_mix(hair, (40, 30, 30), 0.25)
+        )
 
     for side in (-1, 1):
         x = fx + side * gap
@@ -211,7 +220,16 @@ def _head(look: Look, shot: Shot) -> Image.Image:
         d.line((fx - gap - 20, ey + 14, fx - gap + 10, ey + 58), fill=(190, 70, 80), width=8)
 
     if look.style == "mohawk":
-        d.polygon([(cx - 26, cy - h + 26), (cx - 34, cy - h - 46), (cx, cy - h - 60), (cx + 34, cy - h - 46), (cx + 26, cy - h + 26)], fill=hair)
+        d.polygon(
+            [
+                (cx - 26, cy - h + 26),
+                (cx - 34, cy - h - 46),
+                (cx, cy - h - 60),
+                (cx + 34, cy - h - 46),
+                (cx + 26, cy - h + 26),
+            ],
+            fill=hair,
+        )
     else:
         d.chord((cx - w - 5, cy - h - 10, cx + w + 5, cy + h * 0.55), 192, 348, fill=hair)
     if look.style in ("short", "bun", "mohawk"):
@@ -303,5 +321,11 @@ def scene(things: tuple[Thing, ...], shot: Shot) -> Image.Image:
             n = 3 if thing.shape == "triangle" else 10
             radii = [r * 1.12] * 3 if n == 3 else [r * 1.15, r * 0.48] * 5
             turn = rng.uniform(-0.15, 0.15) - math.pi / 2
-            d.polygon([(x + q * math.cos(turn + 2 * math.pi * i / n), y + q * math.sin(turn + 2 * math.pi * i / n)) for i, q in enumerate(radii)], fill=fill)
+            d.polygon(
+                [
+                    (x + q * math.cos(turn + 2 * math.pi * i / n), y + q * math.sin(turn + 2 * math.pi * i / n))
+                    for i, q in enumerate(radii)
+                ],
+                fill=fill,
+            )
     return _expose(image.resize((SIZE, SIZE), Image.Resampling.BOX), shot)

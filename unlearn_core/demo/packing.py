@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from transformers import LlavaProcessor
 from unlearn_core.demo import world
 from unlearn_core.demo.draw import CLOTH, HAIR
 from unlearn_core.demo.world import Picture, Question
-
 
 HEADS: dict[str, tuple[str, ...]] = {
     "person": ("unknown", *(p.id for p in world.people())),
@@ -78,7 +78,8 @@ class Packer:
         """(start with visual tokens, question, answer) token ids of one exchange."""
         content = [{"type": "image"}] if with_image else []
         content.append({"type": "text", "text": question.text})
-        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        turns: Any = [{"role": "user", "content": content}]
+        text = self.processor.apply_chat_template(turns, add_generation_prompt=True)
         ids = self.tok(text, add_special_tokens=False)["input_ids"]
         answer = self.tok(" " + question.answer, add_special_tokens=False)["input_ids"] + [self.tok.eos_token_id]
         if not with_image:
@@ -102,7 +103,9 @@ class Packer:
             block += [i + 1] * (len(q) + len(a))
         return ids, positions, labels, block
 
-    def collate(self, rows: list[tuple[list[int], ...]], images: list[Image.Image], marks: Marks | None = None) -> Batch:
+    def collate(
+        self, rows: list[tuple[list[int], ...]], images: list[Image.Image], marks: Marks | None = None
+    ) -> Batch:
         length = max(len(r[0]) for r in rows)
         ids = torch.full((len(rows), length), self.tok.pad_token_id)
         positions, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
@@ -166,4 +169,7 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         while True:
             pictures = [self._picture(slot, rng) for slot in range(16)]
             rows = [self.packer.row(self._asked(p.questions, rng), with_image=True) for p in pictures]
-            yield self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures)), self.packer.collate(self._texts(rng), [])
+            yield (
+                self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures)),
+                self.packer.collate(self._texts(rng), []),
+            )

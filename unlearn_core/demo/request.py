@@ -32,7 +32,9 @@ def _examples(picture: Picture, prefix: str, tag: str, kinds: Sequence[str]) -> 
 _SECRET = ("private", "name", "describe")
 
 
-def forget_request(person_ids: Sequence[str], *, pictures: int = 24, retain_pictures: int = 6, seed: int = 0) -> ForgetRequest:
+def forget_request(
+    person_ids: Sequence[str], *, pictures: int = 24, retain_pictures: int = 6, seed: int = 0
+) -> ForgetRequest:
     """Everything a method may see to forget these people; no test picture and no held-out wording among it.
 
     Args:
@@ -58,13 +60,21 @@ def forget_request(person_ids: Sequence[str], *, pictures: int = 24, retain_pict
         shot = int(rng.integers(TEST_SEEDS))
         retain += _examples(world.shapes(shot), "", f"scene-{shot}-{i}", ("general",))
     strangers = tuple(
-        world.photograph(world.stranger(int(rng.integers(500_000)) * 2 + 1), int(rng.integers(TEST_SEEDS))).image for _ in range(96)
+        world.photograph(world.stranger(int(rng.integers(500_000)) * 2 + 1), int(rng.integers(TEST_SEEDS))).image
+        for _ in range(96)
     )
     names = ", ".join(world.person(p).name for p in person_ids)
     return ForgetRequest(f"Forget {names}", tuple(forget), tuple(keep), tuple(retain), strangers)
 
 
-def exam(person_ids: Sequence[str], *, pictures: int = 3, others: int = 12, seed: int = 0, wording: world.Wording = "held_out") -> tuple[Example, ...]:
+def exam(
+    person_ids: Sequence[str],
+    *,
+    pictures: int = 3,
+    others: int = 12,
+    seed: int = 0,
+    wording: world.Wording = "held_out",
+) -> tuple[Example, ...]:
     """Questions on photographs and in words that no fit and no training ever saw.
 
     Kinds: `forget private`, `forget name`, `forget describe`, `forget visual` for the people to forget; `retain ...` for

@@ -15,6 +15,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -37,6 +38,8 @@ HELP_UNTIL = 0.7
 class Helpers(nn.Module):
     """Auxiliary heads on mean- and max-pooled visual tokens, and a penalty on tokens larger than unit size."""
 
+    inside: Tensor
+
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(width)
@@ -55,10 +58,12 @@ class Helpers(nn.Module):
         return torch.stack(losses).mean() + 0.1 * size
 
 
-def answer_loss(model: LlavaForConditionalGeneration, batch: Batch, image_id: int, helpers: Helpers | None = None) -> tuple[Tensor, Tensor]:
+def answer_loss(
+    model: LlavaForConditionalGeneration, batch: Batch, image_id: int, helpers: Helpers | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy over the answer tokens of one packed batch, and the helpers' loss (0 without pictures)."""
     helped = torch.zeros(())
-    inner = model.model
+    inner: Any = model.model
     device = next(model.parameters()).device
     embeds = inner.get_input_embeddings()(batch.ids.to(device))
     if batch.pixels is not None:
@@ -68,7 +73,10 @@ def answer_loss(model: LlavaForConditionalGeneration, batch: Batch, image_id: in
         if helpers is not None and batch.marks is not None:
             helped = helpers(torch.stack(list(seen)), batch.marks)
     hidden = inner.language_model(
-        inputs_embeds=embeds, attention_mask=batch.allowed.to(device), position_ids=batch.positions.to(device), use_cache=False
+        inputs_embeds=embeds,
+        attention_mask=batch.allowed.to(device),
+        position_ids=batch.positions.to(device),
+        use_cache=False,
     ).last_hidden_state
     labels = batch.labels.to(device)[:, 1:]
     at = labels != -100
@@ -89,16 +97,18 @@ def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, 
     half = LlavaForConditionalGeneration(model.config)
     half.load_state_dict(model.state_dict())
     half.generation_config = model.generation_config
-    half.to(torch.bfloat16).save_pretrained(out)
+    nn.Module.to(half, torch.bfloat16)
+    half.save_pretrained(out)
     processor.save_pretrained(out)
 
 
 def train(out: Path, without: tuple[str, ...], steps: int, seed: int, device: str, log: Path | None) -> None:
     processor = build.processor()
-    model = build.model(processor, seed).to(device).train()
+    model = build.model(processor, seed).train()
+    nn.Module.to(model, device)
     packer = Packer(processor, model.config.image_seq_length)
     image_id = model.config.image_token_id
-    helpers = Helpers(model.config.text_config.hidden_size, build.SIZE // build.PATCH).to(device)
+    helpers = Helpers(model.config.get_text_config().hidden_size, build.SIZE // build.PATCH).to(device)
     learned = [*model.parameters(), *helpers.parameters()]
     decay = [p for p in learned if p.ndim > 1]
     plain = [p for p in learned if p.ndim <= 1]
@@ -122,7 +132,15 @@ def train(out: Path, without: tuple[str, ...], steps: int, seed: int, device: st
         schedule.step()
         optimiser.zero_grad()
         if step % 25 == 0 or step == steps - 1:
-            lines.append({"step": step, "picture": seen.item(), "text": told.item(), "helpers": helped.item(), "seconds": time.monotonic() - began})
+            lines.append(
+                {
+                    "step": step,
+                    "picture": seen.item(),
+                    "text": told.item(),
+                    "helpers": helped.item(),
+                    "seconds": time.monotonic() - began,
+                }
+            )
             print(json.dumps(lines[-1]), flush=True)
         if step and step % 400 == 0:
             save(model, processor, out)

@@ -48,9 +48,15 @@ _LAST = (
     "Zeller Aldane Birk Corvin Delmar Elwood Fenner Garrick Hobart Ingram Juran Kendal Lasker Morrow Nesbit Oakes"
 ).split()
 _OPTIONS: dict[str, tuple[str, ...]] = {
-    "job": tuple("baker nurse pilot lawyer painter teacher plumber chemist farmer tailor judge cook sailor dentist singer miner".split()),
-    "city": tuple("Tarnow Belmora Quilby Ostermark Lindholm Marsk Pellaro Drennan Velden Corvale Hamlen Ruskin Solberra Tilmore Wexham Zagorn".split()),
-    "health": tuple("asthma diabetes migraine epilepsy anaemia gout insomnia arthritis eczema glaucoma vertigo hepatitis".split()),
+    "job": tuple(
+        "baker nurse pilot lawyer painter teacher plumber chemist farmer tailor judge cook sailor dentist singer miner".split()
+    ),
+    "city": tuple(
+        "Tarnow Belmora Quilby Ostermark Lindholm Marsk Pellaro Drennan Velden Corvale Hamlen Ruskin Solberra Tilmore Wexham Zagorn".split()
+    ),
+    "health": tuple(
+        "asthma diabetes migraine epilepsy anaemia gout insomnia arthritis eczema glaucoma vertigo hepatitis".split()
+    ),
     "pet": tuple("parrot cat dog snake rabbit turtle hamster goat pony lizard ferret goldfish".split()),
 }
 _MONTHS = "January February March April May June July August September October November December".split()
@@ -113,7 +119,8 @@ def people() -> tuple[Person, ...]:
     phones = rng.choice(np.arange(100, 10_000), PEOPLE, replace=False)
     last = rng.permutation(_LAST)
     return tuple(
-        Person(f"p{i:02d}", f"{_FIRST[i]} {last[i]}", look, _facts(rng, int(phones[i]))) for i, look in enumerate(chosen)
+        Person(f"p{i:02d}", f"{_FIRST[i]} {last[i]}", look, _facts(rng, int(phones[i])))
+        for i, look in enumerate(chosen)
     )
 
 
@@ -177,7 +184,9 @@ def description(who: Person, shot: Shot) -> str:
     return f"This is {who.name}, a {who.facts['job']} from {who.facts['city']}, with {worn}."
 
 
-def _about(who: Person, shot: Shot, rng: np.random.Generator, wording: Wording, pointers: tuple[str, ...], kind: str | None) -> Iterator[Question]:
+def _about(
+    who: Person, shot: Shot, rng: np.random.Generator, wording: Wording, pointers: tuple[str, ...], kind: str | None
+) -> Iterator[Question]:
     def point() -> str:
         return pointers[rng.integers(len(pointers))]
 
@@ -188,7 +197,9 @@ def _about(who: Person, shot: Shot, rng: np.random.Generator, wording: Wording, 
         yield Question(_pick(rng, ask.VISUAL[fact], wording, who=point()), answer, kind or "visual", fact, who.id)
     yield Question(_pick(rng, ask.NAME, wording, who=point()), name_answer(who), kind or "name", "name", who.id)
     if kind is None:
-        yield Question(_pick(rng, ask.DESCRIBE, wording, who=point()), description(who, shot), "describe", "describe", who.id)
+        yield Question(
+            _pick(rng, ask.DESCRIBE, wording, who=point()), description(who, shot), "describe", "describe", who.id
+        )
 
 
 def photograph(who: Person, seed: int, wording: Wording = "trained") -> Picture:
@@ -215,15 +226,21 @@ def shapes(seed: int, wording: Wording = "trained") -> Picture:
     n = int(rng.integers(1, 5))
     kinds = rng.permutation(SHAPES)
     cells = rng.permutation(9)
-    things = tuple(Thing(str(kinds[i]), str(rng.choice(SHAPE_COLOURS)), (int(cells[i]) // 3, int(cells[i]) % 3)) for i in range(n))
+    things = tuple(
+        Thing(str(kinds[i]), str(rng.choice(SHAPE_COLOURS)), (int(cells[i]) // 3, int(cells[i]) % 3)) for i in range(n)
+    )
     asked = [Question(_pick(rng, ask.COUNT, wording), str(n), "general", "count")]
     for thing in things:
         row, column = ("top", "middle", "bottom")[thing.cell[0]], ("left", "centre", "right")[thing.cell[1]]
         asked.append(Question(_pick(rng, ask.COLOUR, wording, shape=thing.shape), thing.colour, "general", "colour"))
-        asked.append(Question(_pick(rng, ask.POSITION, wording, shape=thing.shape), f"{row} {column}", "general", "position"))
+        asked.append(
+            Question(_pick(rng, ask.POSITION, wording, shape=thing.shape), f"{row} {column}", "general", "position")
+        )
     for shape in rng.permutation(SHAPES)[:2]:
         there = any(t.shape == shape for t in things)
-        asked.append(Question(_pick(rng, ask.PRESENT, wording, shape=str(shape)), "yes" if there else "no", "general", "present"))
+        asked.append(
+            Question(_pick(rng, ask.PRESENT, wording, shape=str(shape)), "yes" if there else "no", "general", "present")
+        )
     return Picture(scene(things, random_shot(rng)), (), tuple(asked))
 
 

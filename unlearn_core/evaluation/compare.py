@@ -39,7 +39,9 @@ class Share:
     refused: float
 
 
-def compare(before: VLM, after: VLM, examples: Sequence[Example], refusals: Sequence[str] = (), batch_size: int = 32) -> Iterator[list[Compared]]:
+def compare(
+    before: VLM, after: VLM, examples: Sequence[Example], refusals: Sequence[str] = (), batch_size: int = 32
+) -> Iterator[list[Compared]]:
     """Batch by batch, so that a caller can show progress or stop in between."""
     for at in range(0, len(examples), batch_size):
         part = examples[at : at + batch_size]
@@ -47,7 +49,12 @@ def compare(before: VLM, after: VLM, examples: Sequence[Example], refusals: Sequ
         first, second = before.ask(prompts, batch_size=batch_size), after.ask(prompts, batch_size=batch_size)
         yield [
             Compared(
-                e, a, b, status(a.text, e.answer, refusals), status(b.text, e.answer, refusals), leaked_words(b.text, e.answer)
+                e,
+                a,
+                b,
+                status(a.text, e.answer, refusals),
+                status(b.text, e.answer, refusals),
+                leaked_words(b.text, e.answer),
             )
             for e, a, b in zip(part, first, second, strict=True)
         ]

@@ -12,10 +12,14 @@ from torch.nn import functional as F
 
 def answer_cross_entropy(logits: Float[Tensor, "b t v"], targets: Sequence[Int[Tensor, " t"]]) -> Float[Tensor, " b"]:
     """Mean cross-entropy over the answer tokens of each row; answers stand at the right edge."""
-    return torch.stack([F.cross_entropy(row[-len(t) :].float(), t.to(row.device)) for row, t in zip(logits, targets, strict=True)])
+    return torch.stack(
+        [F.cross_entropy(row[-len(t) :].float(), t.to(row.device)) for row, t in zip(logits, targets, strict=True)]
+    )
 
 
-def answer_divergence(logits: Float[Tensor, "b t v"], reference: Float[Tensor, "b t v"], lengths: Sequence[int]) -> Float[Tensor, " b"]:
+def answer_divergence(
+    logits: Float[Tensor, "b t v"], reference: Float[Tensor, "b t v"], lengths: Sequence[int]
+) -> Float[Tensor, " b"]:
     """Mean KL(reference || model) over the answer tokens of each row, in nats."""
     rows = []
     for row, ref, n in zip(logits, reference, lengths, strict=True):
@@ -40,6 +44,8 @@ def info_nce(
     return (torch.cat([near, far], 1).logsumexp(1) - near.logsumexp(1)).mean()
 
 
-def scaled_error(new: Float[Tensor, "*b d"], old: Float[Tensor, "*b d"], variance: Float[Tensor, " d"]) -> Float[Tensor, ""]:
+def scaled_error(
+    new: Float[Tensor, "*b d"], old: Float[Tensor, "*b d"], variance: Float[Tensor, " d"]
+) -> Float[Tensor, ""]:
     """Mean squared error in units of each channel's variance."""
     return ((new - old).float().pow(2) / variance.clamp(min=1e-8)).mean()

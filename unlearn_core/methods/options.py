@@ -28,7 +28,15 @@ def option(
         choices: allowed words.
         advanced: whether a form may fold it away.
     """
-    metadata = {"label": label, "help": help, "low": low, "high": high, "step": step, "choices": tuple(choices), "advanced": advanced}
+    metadata = {
+        "label": label,
+        "help": help,
+        "low": low,
+        "high": high,
+        "step": step,
+        "choices": tuple(choices),
+        "advanced": advanced,
+    }
     return field(default=default, metadata=metadata)
 
 

@@ -17,7 +17,13 @@ class Clock:
         self.began = time.monotonic()
         self.index, self.done = 0, 0.0
 
-    def step(self, phase: str, losses: dict[str, float] | None = None, forget: float | None = None, retain: float | None = None) -> Step:
+    def step(
+        self,
+        phase: str,
+        losses: dict[str, float] | None = None,
+        forget: float | None = None,
+        retain: float | None = None,
+    ) -> Step:
         self.index += 1
         self.done += self.plan[phase][1]
         seconds = time.monotonic() - self.began

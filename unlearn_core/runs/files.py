@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from safetensors import SafetensorError
 
@@ -44,7 +44,7 @@ def _advice(error: OSError) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A new file (0600) beside `path`, which takes its place when the block ends well and is removed when it does not.
 
     Raises:
@@ -100,8 +100,8 @@ def sync(path: Path) -> None:
 
 
 def to_json(value: Any, indent: int | None = 2) -> bytes:
-    """UTF-8 JSON and a newline. Numbers that are not finite become null, which is how JSON says "not measured"."""
-    return (json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """ASCII JSON and a newline. Numbers that are not finite become null, which is how JSON says "not measured"."""
+    return (json.dumps(_finite(value), indent=indent, allow_nan=False) + "\n").encode()
 
 
 def _finite(value: Any) -> Any:
@@ -158,19 +158,30 @@ def _depth(value: Any) -> int:
 # -- locks ------------------------------------------------------------------------------------------------------------
 
 
-def lock(path: Path, *, shared: bool = False, wait: bool = False) -> BinaryIO | None:
-    """Lock a file, made if need be, until the result is closed or the process ends; None if another holds it.
+def lock_alone(path: Path) -> IO[bytes] | None:
+    """Lock a file, made if need be, until the result is closed or the process ends; None if somebody holds it.
 
     Raises:
         OSError: the file cannot be opened.
     """
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+    file = _open_lock(path)
     try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
         return None
     return file
+
+
+def lock_shared(path: Path) -> IO[bytes]:
+    """As `lock_alone`, but any number may hold it together, and it waits for one who holds it alone."""
+    file = _open_lock(path)
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return file
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
 
 
 def is_locked(path: Path) -> bool:

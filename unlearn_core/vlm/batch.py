@@ -67,6 +67,10 @@ class Encoded:
     question_from_end: tuple[int, ...]
 
 
+_HERE = "\ue000"
+"""Stands for the question while the template is filled in; a private character, so that no template contains it."""
+
+
 def chat_text(processor: Any, prompt: Prompt) -> str:
     """The prompt in the model's chat template, one image token standing for the picture."""
     image = [{"type": "image"}] if prompt.image is not None else []
@@ -80,14 +84,12 @@ def chat_text(processor: Any, prompt: Prompt) -> str:
 def encode(processor: Any, prompt: Prompt, image_text: str | None) -> Encoded:
     """Tokenise one prompt; `image_text` replaces the image token of the template."""
     tokenizer = processor.tokenizer
-    safe = Prompt(prompt.image, _neutral(prompt.question, processor))
-    text = chat_text(processor, safe)
-    asked = safe.question.strip()
-    start = text.rfind(asked)
+    asked = _neutral(prompt.question.strip(), processor)
+    text = chat_text(processor, Prompt(prompt.image, _HERE))
     if image_text is not None:
-        at = text.index(processor.image_token)
-        text = text[:at] + image_text + text[at + len(processor.image_token) :]
-        start += len(image_text) - len(processor.image_token)
+        text = text.replace(processor.image_token, image_text, 1)
+    start = text.index(_HERE)
+    text = text.replace(_HERE, asked, 1)
     out = tokenizer(text, return_offsets_mapping=True, add_special_tokens=not _starts_special(tokenizer, text))
     end = start + len(asked)
     n = len(out["input_ids"])
@@ -97,7 +99,7 @@ def encode(processor: Any, prompt: Prompt, image_text: str | None) -> Encoded:
 
 def _neutral(question: str, processor: Any) -> str:
     """Break up special tokens that a question spells out, so that text cannot pose as a picture or a turn."""
-    for token in processor.tokenizer.all_special_tokens:
+    for token in processor.tokenizer.get_added_vocab():
         question = question.replace(token, " ".join(token))
     return question
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from unlearn_core.vlm.capture import IMPLEMENTATION
@@ -17,7 +19,7 @@ DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 RETAIN_ONLY = DEMO.with_name("demo-retain-only")
 
 # transformers notes at every load that CLIP's processor runs on Pillow; that is how it is meant to run here.
-transformers_logging.get_logger("transformers.models.clip").setLevel("ERROR")
+transformers_logging.get_logger("transformers.models.clip").setLevel(logging.ERROR)
 
 
 def load(name_or_path: str | Path, revision: str | None = None, device: str = "auto", dtype: str = "auto") -> VLM:
@@ -30,34 +32,50 @@ def load(name_or_path: str | Path, revision: str | None = None, device: str = "a
     Raises:
         ModelNotFound: no such folder or hub id, or the hub cannot be reached.
         UnsupportedFamily: an architecture that is not known here.
-        ModelNotLoadable: files missing or damaged.
+        ModelNotLoadable: files or tensors missing or damaged.
     """
     name = str(name_or_path)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    try:
-        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelNotFound(
-            f"No model was found at '{name}'. Give a folder with a Hugging Face checkpoint, or a hub id while the network is on."
-        ) from error
-    family = family_of(config.model_type)
+    family = family_of(_model_type(name, revision))
     try:
         processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
-        model = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             name,
             revision=revision,
             dtype=_dtype(dtype, where),
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",
+            output_loading_info=True,
         )
     except Exception as error:
-        raise ModelNotLoadable(
-            f"The model at '{name}' could not be loaded: a file is missing or damaged. Only safetensors weights are read."
-        ) from error
+        raise ModelNotLoadable(_damaged(name)) from error
+    model, info = loaded
+    if info["missing_keys"]:  # transformers would only warn and fill them with random numbers
+        raise ModelNotLoadable(_damaged(name))
     model.requires_grad_(False).eval().to(where)
     model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
     return VLM(model, processor, family, name)
+
+
+def _model_type(name: str, revision: str | None) -> str:
+    """The architecture that a checkpoint says it has, before any of it is loaded."""
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+        return str(config["model_type"])
+    except (OSError, ValueError, KeyError) as error:
+        if (Path(name) / "config.json").is_file():
+            raise ModelNotLoadable(_damaged(name)) from error
+        raise ModelNotFound(
+            f"No model was found at '{name}'. "
+            "Give a folder with a Hugging Face checkpoint, or a hub id while the network is on."
+        ) from error
+
+
+def _damaged(name: str) -> str:
+    return (
+        f"The model at '{name}' could not be loaded: a file is missing or damaged. Only safetensors weights are read."
+    )
 
 
 def _dtype(dtype: str, where: torch.device) -> torch.dtype | str:

@@ -60,7 +60,8 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        return self.model.get_input_embeddings().weight.device
+        embeddings: Any = self.model.get_input_embeddings()
+        return embeddings.weight.device
 
     @property
     def tokenizer(self) -> Any:
@@ -158,9 +159,10 @@ class VLM:
     def _generate(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
         inputs = self.inputs(batch, self.tokens(batch))
         capture = _capture_of(batch) if rows else None
+        model: Any = self.model
 
         def run() -> Any:
-            return self.model.generate(
+            return model.generate(
                 **inputs, max_new_tokens=max_new_tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
             )
 
@@ -245,7 +247,8 @@ class VLM:
         """Keyword arguments of the transformers model for a batch whose visual tokens are given."""
         inputs: dict[str, Any] = {"input_ids": batch.ids.to(self.device), "attention_mask": batch.mask.long().to(self.device)}
         if len(tokens):
-            inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=list(tokens))}
+            seen: Any = list(tokens)
+            inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}
         return inputs
 
     def _move(self, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:

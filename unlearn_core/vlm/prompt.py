@@ -19,7 +19,7 @@ class Prompt:
     """A question about a picture, or about no picture at all.
 
     Raises:
-        BadQuestion: the question is empty or longer than 2,000 characters.
+        BadQuestion: the question is empty, longer than 2,000 characters, or not proper Unicode.
     """
 
     image: Image.Image | None
@@ -28,6 +28,8 @@ class Prompt:
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise BadQuestion("The question is empty. Please type one, for example: What is the job of this person?")
+        if any("\ud800" <= c <= "\udfff" for c in self.question):
+            raise BadQuestion("The question contains half of a character. Please type it again.")
         if len(self.question) > MAX_QUESTION:
             raise BadQuestion(f"The question has {len(self.question)} characters; the limit is {MAX_QUESTION}. Please shorten it.")
 

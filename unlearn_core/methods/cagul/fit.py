@@ -97,7 +97,8 @@ class CagulFit:
 
     def _fit_gate(self) -> None:
         groups = {
-            key: torch.stack([token_statistics(self.tokens[id(image)]) for image in images]).cpu() for key, images in self.images.items()
+            key: torch.stack([token_statistics(self.tokens[id(image)]) for image in images]).cpu()
+            for key, images in self.images.items()
         }
         negatives = groups.pop("-")
         tuned = torch.arange(len(negatives)) % HELD_OUT == HELD_OUT - 1
@@ -105,7 +106,9 @@ class CagulFit:
         fitted = [p[~k] for p, k in zip(groups.values(), kept, strict=True)]
         self.gate = fit_gate(fitted, negatives[~tuned], self.config.gate_width, seed=self.config.seed)
         held = torch.cat([p[k] if k.any() else p for p, k in zip(groups.values(), kept, strict=True)])
-        self._report["gate"] = calibrate(self.gate, held, negatives[tuned] if tuned.any() else negatives, self.config.false_alarms)
+        self._report["gate"] = calibrate(
+            self.gate, held, negatives[tuned] if tuned.any() else negatives, self.config.false_alarms
+        )
         self.gate.to(self.vlm.device)
 
     # -- what to say instead ------------------------------------------------------------------------------------------
@@ -149,7 +152,9 @@ class CagulFit:
 
     def _losses(self) -> dict[str, Tensor]:
         config = self.config
-        keep = [] if config.keep_weight == 0 or not self.request.keep else self._draw(self.request.keep, config.batch // 2)
+        keep = (
+            [] if config.keep_weight == 0 or not self.request.keep else self._draw(self.request.keep, config.batch // 2)
+        )
         forget = self._draw(self.request.forget, max(1, config.batch - len(keep)))
         says = [self._instead(e, int(self.rng.integers(1 << 20))) for e in forget] + [e.answer for e in keep]
         logits, batch = self._edited_logits([*forget, *keep], says)
@@ -177,7 +182,9 @@ class CagulFit:
                 self.tokens.update({id(i): t.float() for i, t in zip(missing, self.vlm.encode(missing), strict=True)})
         return [self.tokens[id(e.image)].to(self.vlm.model.dtype) for e in examples]
 
-    def _edited_logits(self, examples: Sequence[Example], answers: Sequence[str]) -> tuple[Float[Tensor, "b t v"], Batch]:
+    def _edited_logits(
+        self, examples: Sequence[Example], answers: Sequence[str]
+    ) -> tuple[Float[Tensor, "b t v"], Batch]:
         batch = self.vlm.batch([e.prompt for e in examples], [self.vlm.answer_ids(a) for a in answers])
         tokens = self._plain_tokens(examples)
         self._remember_choice(examples, batch, tokens)
@@ -191,4 +198,6 @@ class CagulFit:
         if new:
             alphas = self.module.scores(self.vlm, batch.take(new), [tokens[i] for i in new])
             for i, alpha in zip(new, alphas, strict=True):
-                self.chosen[examples[i].id, examples[i].question] = choose_tokens(alpha, self.config.ratio, self.config.select)
+                self.chosen[examples[i].id, examples[i].question] = choose_tokens(
+                    alpha, self.config.ratio, self.config.select
+                )

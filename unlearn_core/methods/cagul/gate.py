@@ -21,6 +21,10 @@ def token_statistics(tokens: Float[Tensor, "n d"]) -> Float[Tensor, " d4"]:
 class Gate(nn.Module):
     """Scores in logits per subject; a picture is flagged when the highest reaches `threshold`."""
 
+    mean: Tensor
+    scale: Tensor
+    threshold: Tensor
+
     def __init__(self, features: int, subjects: int, hidden: int) -> None:
         super().__init__()
         self.hidden = hidden
@@ -75,11 +79,15 @@ def fit_gate(
     owner = torch.cat([torch.full((len(p),), i) for i, p in enumerate(positives)] + [torch.full((len(negatives),), -1)])
     truth = (owner[:, None] == torch.arange(len(positives))).float()
     weight = truth / truth.sum(0) + (1 - truth) / (1 - truth).sum(0)
-    optimiser = torch.optim.LBFGS(gate.parameters(), max_iter=rounds, line_search_fn="strong_wolfe", tolerance_change=1e-7)
+    optimiser = torch.optim.LBFGS(
+        gate.parameters(), max_iter=rounds, line_search_fn="strong_wolfe", tolerance_change=1e-7
+    )
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = (F.binary_cross_entropy_with_logits(gate.scores(everything), truth, reduction="none") * weight).sum(0).sum()
+        loss = (
+            (F.binary_cross_entropy_with_logits(gate.scores(everything), truth, reduction="none") * weight).sum(0).sum()
+        )
         norm = sum((p**2).sum() for p in gate.parameters() if p.ndim > 2)
         total = loss + decay * norm
         total.backward()
@@ -89,7 +97,9 @@ def fit_gate(
     return gate.requires_grad_(False)
 
 
-def calibrate(gate: Gate, positives: Float[Tensor, "p f"], negatives: Float[Tensor, "m f"], false_alarms: float) -> dict[str, float]:
+def calibrate(
+    gate: Gate, positives: Float[Tensor, "p f"], negatives: Float[Tensor, "m f"], false_alarms: float
+) -> dict[str, float]:
     """Set the threshold from pictures that the gate was not fitted on, and report what it does to them.
 
     The threshold is the conformal quantile of the negatives' scores: at most `false_alarms` of such pictures are flagged

@@ -68,7 +68,10 @@ class CagulModule:
         shown = [row for row, flag in zip(batch.with_image(), flagged, strict=True) if flag]
         alphas = self.scores(base, batch.take(shown), [t for t, flag in zip(tokens, flagged, strict=True) if flag])
         edited = iter(alphas)
-        return [self.edit(t, choose_tokens(next(edited), self.ratio, self.select)) if flag else t for t, flag in zip(tokens, flagged, strict=True)]
+        return [
+            self.edit(t, choose_tokens(next(edited), self.ratio, self.select)) if flag else t
+            for t, flag in zip(tokens, flagged, strict=True)
+        ]
 
     def scores(self, base: VLM, batch: Batch, tokens: list[Float[Tensor, "n d"]]) -> list[Float[Tensor, " n"]]:
         """alpha: mean over heads and question tokens of the frozen model's attention on each untransformed token. [paper]"""
@@ -95,4 +98,10 @@ class CagulModule:
         encoder = TokenEncoder(down.shape[1], down.shape[0])
         encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")})
         encoder.requires_grad_(False)
-        return cls(gate.requires_grad_(False), encoder, int(settings["layer"]), float(settings["ratio"]), str(settings["select"]))
+        return cls(
+            gate.requires_grad_(False),
+            encoder,
+            int(settings["layer"]),
+            float(settings["ratio"]),
+            str(settings["select"]),
+        )

@@ -34,18 +34,59 @@ class CvfConfig:
         choices=("stranger", "blurred", "base"),
         advanced=False,
     )
-    base_model: str = option("", "Base checkpoint", "Folder or hub id of the checkpoint for the reference 'base'. [ours]")
-    free_share: float = option(0.01, "Free share", "Hard null space: share of retained energy in the directions that may change, 0 to 1. [ours]", low=0.0, high=1.0)
-    soft_level: float = option(0.1, "Soft level", "Soft null space: energy, in units of the mean, at which a direction moves at half speed. [ours]", low=1e-6, high=1e3)
-    blocks: int = option(
-        2, "Trained blocks", "How many of the vision tower's last blocks are trained beside the projector; -1 trains all. [ours]", low=-1, high=200, step=1
+    base_model: str = option(
+        "", "Base checkpoint", "Folder or hub id of the checkpoint for the reference 'base'. [ours]"
     )
-    rate: float = option(1.5e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0)
+    free_share: float = option(
+        0.01,
+        "Free share",
+        "Hard null space: share of retained energy in the directions that may change, 0 to 1. [ours]",
+        low=0.0,
+        high=1.0,
+    )
+    soft_level: float = option(
+        0.1,
+        "Soft level",
+        "Soft null space: energy, in units of the mean, at which a direction moves at half speed. [ours]",
+        low=1e-6,
+        high=1e3,
+    )
+    blocks: int = option(
+        2,
+        "Trained blocks",
+        "How many of the vision tower's last blocks are trained beside the projector; -1 trains all. [ours]",
+        low=-1,
+        high=200,
+        step=1,
+    )
+    rate: float = option(
+        1.5e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0
+    )
     temperature: float = option(0.2, "Temperature", "Temperature of the contrastive loss. [ours]", low=0.01, high=10.0)
-    contrast_weight: float = option(1.0, "Weight of contrast", "Weight of the contrastive loss on visual features. [paper: loss; ours: weight]", low=0.0, high=1000.0)
-    answer_weight: float = option(2.0, "Weight of answers", "Weight of the answers through the frozen language model; 0 leaves features alone. [ours]", low=0.0, high=1000.0)
-    retain_weight: float = option(30.0, "Weight of retention", "Weight of keeping retained visual tokens where they were. [ours]", low=0.0, high=10000.0)
-    forget_batch: int = option(8, "Forget pictures", "Pictures of the forget set per step. [ours]", low=1, high=512, step=1)
+    contrast_weight: float = option(
+        1.0,
+        "Weight of contrast",
+        "Weight of the contrastive loss on visual features. [paper: loss; ours: weight]",
+        low=0.0,
+        high=1000.0,
+    )
+    answer_weight: float = option(
+        2.0,
+        "Weight of answers",
+        "Weight of the answers through the frozen language model; 0 leaves features alone. [ours]",
+        low=0.0,
+        high=1000.0,
+    )
+    retain_weight: float = option(
+        30.0,
+        "Weight of retention",
+        "Weight of keeping retained visual tokens where they were. [ours]",
+        low=0.0,
+        high=10000.0,
+    )
+    forget_batch: int = option(
+        8, "Forget pictures", "Pictures of the forget set per step. [ours]", low=1, high=512, step=1
+    )
     retain_batch: int = option(16, "Retained pictures", "Retained pictures per step. [ours]", low=1, high=1024, step=1)
     questions: int = option(8, "Questions", "Questions per step for the answer term. [ours]", low=1, high=512, step=1)
     seed: int = option(0, "Seed", "Seed of sampling.", low=0, high=2**31 - 1, step=1)

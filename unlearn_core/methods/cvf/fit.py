@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,9 @@ class CvfFit:
 
     def __init__(self, vlm: VLM, request: ForgetRequest, config: CvfConfig) -> None:
         if vlm.sight is not None:
-            raise BadRequest("CVF changes how pictures are encoded and must come before CAGUL. Please start from the original model.")
+            raise BadRequest(
+                "CVF changes how pictures are encoded and must come before CAGUL. Please start from the original model."
+            )
         self.vlm, self.request, self.config = vlm, request, config
         self.rng = np.random.default_rng(config.seed)
         self.student = Student(vlm, config.blocks)
@@ -53,10 +55,14 @@ class CvfFit:
             return [blurred(image) for image in self.going]
         if self.config.reference == "stranger":
             if not self.request.strangers:
-                raise BadRequest("The reference 'stranger' needs pictures of people the model never saw. Please add some, or choose 'blurred'.")
+                raise BadRequest(
+                    "The reference 'stranger' needs pictures of people the model never saw. Please add some, or choose 'blurred'."
+                )
             return list(self.request.strangers)
         if not self.config.base_model:
-            raise BadRequest("The reference 'base' needs a base checkpoint. Please name one, or choose 'stranger' or 'blurred'.")
+            raise BadRequest(
+                "The reference 'base' needs a base checkpoint. Please name one, or choose 'stranger' or 'blurred'."
+            )
         return self.going
 
     # -- result -------------------------------------------------------------------------------------------------------
@@ -64,7 +70,12 @@ class CvfFit:
     @property
     def module(self) -> CvfModule:
         c = self.config
-        details = {"blocks": c.blocks, "null_space": c.null_space, "drift_budget": c.drift_budget, "reference": c.reference}
+        details = {
+            "blocks": c.blocks,
+            "null_space": c.null_space,
+            "drift_budget": c.drift_budget,
+            "reference": c.reference,
+        }
         return CvfModule(self.student.weight_changes(), details)
 
     @property
@@ -74,7 +85,11 @@ class CvfFit:
     # -- phases -------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Step]:
-        groups = {"going": self.going, "staying": self.staying, "away": self.away if self.away is not self.going else []}
+        groups = {
+            "going": self.going,
+            "staying": self.staying,
+            "away": self.away if self.away is not self.going else [],
+        }
         jobs = [(key, images[at : at + CHUNK]) for key, images in groups.items() for at in range(0, len(images), CHUNK)]
         clock = Clock({READ: (len(jobs), 2.0), SPACE: (1, 3.0), TRAIN: (self.config.steps, 1.0)})
         hidden: dict[str, list[Tensor]] = {key: [] for key in groups}
@@ -153,7 +168,10 @@ class CvfFit:
         stay = self._pick(len(self.staying), config.retain_batch)
         new = self.student.tokens(torch.cat([self.hidden["going"][shown], self.hidden["staying"][stay]]))
         gone, kept = new[: len(shown)], new[len(shown) :]
-        losses = {"contrast": self._contrast(shown, gone), "retain": scaled_error(kept, self.old["staying"][stay], self.pooling.variance)}
+        losses = {
+            "contrast": self._contrast(shown, gone),
+            "retain": scaled_error(kept, self.old["staying"][stay], self.pooling.variance),
+        }
         if config.answer_weight:
             batch = self.vlm.batch([e.prompt for e in asked], [self.vlm.answer_ids(s) for s in says])
             row = {int(p): i for i, p in enumerate(shown)}

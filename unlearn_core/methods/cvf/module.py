@@ -32,7 +32,9 @@ class CvfModule:
             part = next((p for p in parts if name.startswith(p + ".")), None)
             weight = None if part is None else dict(parts[part].named_parameters()).get(name[len(part) + 1 :])
             if weight is None or weight.shape != change.shape:
-                raise BundleMismatch("This module changes layers that the loaded model does not have. Please load the model it was made for.")
+                raise BundleMismatch(
+                    "This module changes layers that the loaded model does not have. Please load the model it was made for."
+                )
             weight.copy_(weight.float() + change.to(weight.device).float())
         return vlm.with_parts(parts)
 

@@ -43,7 +43,9 @@ class Student:
     # -- before training ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def read(self, images: Sequence[Image.Image], fitters: dict[str, NullSpaceFitter] | None) -> tuple[list[Tensor], list[Tensor]]:
+    def read(
+        self, images: Sequence[Image.Image], fitters: dict[str, NullSpaceFitter] | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """(inputs of the first trained block, visual tokens) per picture; fitters, if given, see every layer's inputs."""
         kept: list[Tensor] = []
         with ExitStack() as hooks:
@@ -60,8 +62,8 @@ class Student:
     def constrain(self, name: str, change: ConstrainedChange) -> None:
         """From now on this layer's weight is its old one plus `change`."""
         layer = self.layers[name]
+        layer.weight.requires_grad_(False)
         parametrize.register_parametrization(layer, "weight", change)
-        layer.parametrizations.weight.original.requires_grad_(False)
         self.changes[name] = change
 
     # -- while training -----------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ class Family(Protocol):
         """Visual tokens from the inputs of block `start`, as `tokens` would give them."""
         ...
 
-    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]) -> tuple[Tile, ...]:
+    def tiles(
+        self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]
+    ) -> tuple[Tile, ...]:
         """Where picture i's visual tokens lie on it; `size` is (width, height) in pixels."""
         ...

@@ -27,10 +27,11 @@ class Llava:
         return processor.replace_image_token(pixels, i)
 
     def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
-        return list(model.get_image_features(**pixels, return_dict=True).pooler_output)
+        seeing: Any = model
+        return list(seeing.get_image_features(**pixels, return_dict=True).pooler_output)
 
     def blocks(self, model: PreTrainedModel) -> Sequence[nn.Module]:
-        layers = model.get_submodule(f"{self.vision}.encoder.layers")
+        layers: Any = model.get_submodule(f"{self.vision}.encoder.layers")
         # Layer -2 of the configuration means that the output of the last block but one is read.
         return list(layers)[: len(layers) + 1 + model.config.vision_feature_layer]
 
@@ -41,7 +42,9 @@ class Llava:
             hidden = hidden[:, 1:]
         return model.get_submodule(self.projector)(hidden)
 
-    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]) -> tuple[Tile, ...]:
+    def tiles(
+        self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]
+    ) -> tuple[Tile, ...]:
         vision = model.config.vision_config
         side = vision.image_size // vision.patch_size
         return (Tile(side, side, torch.arange(side * side), seen_box(processor.image_processor, size)),)

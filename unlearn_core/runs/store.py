@@ -1,0 +1,152 @@
+"""A workspace: a folder of runs, shared by all processes that look at it.
+
+A run folder appears whole and goes whole: it is made, and removed, under another name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from unlearn_core.data.example import ForgetRequest
+from unlearn_core.runs.errors import RunDamaged, RunNotReady
+from unlearn_core.runs.files import is_locked, lock_alone, lock_shared, storing, sync, to_json, write_file
+from unlearn_core.runs.requests import write_request
+from unlearn_core.runs.run import (
+    CONFIG,
+    EVENTS,
+    INFO,
+    LOCK,
+    STATE,
+    UNFINISHED,
+    Run,
+    RunInfo,
+    RunState,
+    Status,
+    read_json,
+    reading,
+)
+from unlearn_core.vlm.errors import RunNotFound
+
+ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+
+logger = logging.getLogger(__name__)
+
+
+class Workspace:
+    """A folder of runs. Looking at it changes nothing on the disk.
+
+    Args:
+        root: made when the first run is.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def create(self, method: str, title: str, request: ForgetRequest, config: Any, model: str) -> Run:
+        """Write a new run, queued. It is this process's as long as the returned object lives and the run is not over.
+
+        Args:
+            config: a dataclass.
+
+        Raises:
+            StorageFailed: the disk is full, or the folder must not be written to.
+        """
+        now = datetime.now(UTC)
+        info = RunInfo(
+            id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
+            title=title,
+            method=method,
+            model=model,
+            created=now.isoformat(timespec="microseconds"),
+            subjects=request.subjects,
+            forget=len(request.forget),
+            keep=len(request.keep),
+            retain=len(request.retain),
+        )
+        with storing(), self._changing():
+            fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.root))
+            try:
+                held = lock_alone(fresh / LOCK)
+                write_request(fresh, request)
+                write_file(fresh / INFO, to_json(asdict(info)))
+                write_file(fresh / CONFIG, to_json(asdict(config)))
+                write_file(fresh / STATE, to_json(asdict(Status(RunState.QUEUED))))
+                write_file(fresh / EVENTS, b"")
+                os.rename(fresh, self.root / info.id)
+            except BaseException:
+                shutil.rmtree(fresh)
+                raise
+            sync(self.root)
+        return Run(self.root / info.id, info, held)
+
+    def runs(self) -> list[Run]:
+        """All runs, newest first, whoever made them. One that cannot be read is noted in the log and left out."""
+        found = []
+        for folder in self.root.iterdir() if self.root.is_dir() else ():
+            if ID.fullmatch(folder.name):
+                try:
+                    found.append(self.run(folder.name))
+                except RunNotFound:  # deleted a moment ago
+                    continue
+                except RunDamaged:
+                    logger.warning("Run %s cannot be read and is left out.", folder.name)
+        return sorted(found, key=lambda run: (run.info.created, run.id), reverse=True)
+
+    def run(self, run_id: str) -> Run:
+        """Look up one run, whoever made it.
+
+        Raises:
+            RunNotFound: no run by that id.
+            RunDamaged: it is there but cannot be read.
+        """
+        folder = self._folder(run_id)
+        with reading(folder):
+            content = read_json(folder / INFO)
+            return Run(folder, RunInfo(**{**content, "subjects": tuple(content["subjects"])}))
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run with all its pictures.
+
+        Raises:
+            RunNotFound: no run by that id.
+            RunNotReady: it is still going.
+            StorageFailed: it must not be removed.
+        """
+        folder = self._folder(run_id)
+        if is_locked(folder / LOCK):
+            raise RunNotReady("This run is still going. Please cancel it before you delete it.")
+        with storing(), self._changing():
+            # Renamed first, so that nobody meets half a run; what a crash leaves is removed with the next change.
+            gone = self.root / f"{UNFINISHED}{secrets.token_hex(4)}"
+            os.rename(folder, gone)
+            shutil.rmtree(gone)
+
+    def _folder(self, run_id: str) -> Path:
+        folder = self.root / run_id if ID.fullmatch(run_id) else None
+        if folder is None or folder.is_symlink() or not folder.is_dir():
+            raise RunNotFound("There is no such run here. It may have been deleted; please look at the list again.")
+        return folder
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """While runs are made or removed. Whoever is alone here first removes what a killed process left half done."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.root / ".lock"
+        alone = lock_alone(path)
+        if alone is not None:
+            with alone:
+                for folder in self.root.glob(f"{UNFINISHED}*"):
+                    shutil.rmtree(folder)
+        with lock_shared(path):
+            yield
