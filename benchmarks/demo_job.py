@@ -89,11 +89,10 @@ def run(
 
 
 def show(row: dict[str, Any]) -> None:
-    kinds = {k: s for k, s in row["shares"].items()}
     print(
         f"{row['method']:6s} {row['options']} {'+'.join(row['people'])}  fit {row['fit_seconds']:.0f} s  text bit-identical: {row['text_bit_identical']}"
     )
-    for kind, s in kinds.items():
+    for kind, s in row["shares"].items():
         print(
             f"    {kind:18s} before {s['before']:6.1%}  after {s['after']:6.1%}  refused {s['refused']:6.1%}  of {s['count']}"
         )

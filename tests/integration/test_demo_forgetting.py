@@ -1,0 +1,78 @@
+"""Both methods, with their defaults, on the embedded model: it really forgets, and what is kept is really kept.
+
+Examined on photographs and in words that neither the fit nor the training ever saw. One four of people here; three fours are
+measured by `benchmarks/demo_job.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from unlearn_core.data.example import Example
+from unlearn_core.demo.request import exam, forget_request
+from unlearn_core.evaluation.compare import Share, compare, summary
+from unlearn_core.methods import METHODS, Module
+from unlearn_core.methods.cagul import CagulModule
+from unlearn_core.vlm import VLM
+
+PEOPLE = ("p02", "p11", "p23", "p47")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def both_cores() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def questions() -> tuple[Example, ...]:
+    return exam(PEOPLE, pictures=3, others=10, seed=77)
+
+
+@pytest.fixture(scope="module", params=["cagul", "cvf"])
+def forgotten(request: pytest.FixtureRequest, demo_vlm: VLM) -> Module:
+    method = METHODS[request.param]
+    fit = method.start(demo_vlm, forget_request(PEOPLE), method.config())
+    list(fit)
+    return fit.module
+
+
+@pytest.fixture(scope="module")
+def shares(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> dict[str, Share]:
+    return summary([row for part in compare(demo_vlm, forgotten.attach(demo_vlm), questions) for row in part])
+
+
+def test_private_facts_are_no_longer_answered(shares: dict[str, Share]) -> None:
+    assert shares["forget private"].before >= 0.9, "what was not known cannot be forgotten"
+    assert shares["forget private"].after <= 0.05
+
+
+def test_everything_else_stays(shares: dict[str, Share], forgotten: Module) -> None:
+    floor = 0.98 if forgotten.kind == "cagul" else 0.97
+    for kind in ("retain private", "retain visual", "general", "text"):
+        assert shares[kind].after >= floor * shares[kind].before, kind
+
+
+def test_text_only_answers_are_bit_identical(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> None:
+    texts = [e for e in questions if e.image is None]
+    prompts, answers = [e.prompt for e in texts], [e.answer for e in texts]
+    pairs = zip(demo_vlm.score(prompts, answers), forgotten.attach(demo_vlm).score(prompts, answers), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_unflagged_pictures_answer_bit_identically(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> None:
+    if not isinstance(forgotten, CagulModule):
+        pytest.skip("only CAGUL has a gate")
+    shown = [e for e in questions if e.image is not None and e.kind == "retain private"]
+    flags = forgotten.gate.flags(demo_vlm.encode([e.image for e in shown if e.image is not None])).tolist()
+    assert sum(flags) <= 0.03 * len(flags)
+    clear = [e for e, flag in zip(shown, flags, strict=True) if not flag][:64]
+    prompts, answers = [e.prompt for e in clear], [e.answer for e in clear]
+    pairs = zip(demo_vlm.score(prompts, answers), forgotten.attach(demo_vlm).score(prompts, answers), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
