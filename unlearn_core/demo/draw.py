@@ -53,6 +53,8 @@ MARKS = ("none", "freckles", "mole", "scar", "blush", "none")
 SHAPES = ("circle", "square", "triangle", "star")
 SHAPE_COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")
 
+PAIR_AT = (0.26, 0.74)
+
 _MEASURES = 10
 
 
@@ -273,22 +275,51 @@ def _expose(image: Image.Image, shot: Shot) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
+@dataclass(frozen=True)
+class Region:
+    """An ellipse on the picture, in parts of its width and height: about where a face or a shape is."""
+
+    x: float
+    y: float
+    rx: float
+    ry: float
+
+
+def _portrait_place(shot: Shot) -> tuple[float, tuple[float, float]]:
+    return shot.scale, (0.5 + shot.shift[0], 0.53 + shot.shift[1])
+
+
+def _pair_place(shot: Shot, x: float) -> tuple[float, tuple[float, float]]:
+    return 0.62 + 0.25 * (shot.scale - 0.88), (x + shot.shift[0] * 0.4, 0.56 + shot.shift[1])
+
+
+def _face(scale: float, centre: tuple[float, float]) -> Region:
+    return Region(centre[0], centre[1] - 0.04 * scale, 0.2 * scale, 0.27 * scale)
+
+
+def portrait_face(shot: Shot) -> Region:
+    return _face(*_portrait_place(shot))
+
+
+def pair_faces(left: Shot, right: Shot) -> tuple[Region, Region]:
+    return _face(*_pair_place(left, PAIR_AT[0])), _face(*_pair_place(right, PAIR_AT[1]))
+
+
 def portrait(look: Look, shot: Shot) -> Image.Image:
     """One person, 128 x 128 RGB."""
     image = _wall(shot)
     head = _head(look, shot)
     if shot.mirrored:
         head = head.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    _place(image, head, shot.angle, shot.scale, (0.5 + shot.shift[0], 0.53 + shot.shift[1]))
+    _place(image, head, shot.angle, *_portrait_place(shot))
     return _expose(image, shot)
 
 
 def pair(left: tuple[Look, Shot], right: tuple[Look, Shot]) -> Image.Image:
     """Two people side by side; light and background are those of the left shot."""
     image = _wall(left[1])
-    for (look, shot), x in ((left, 0.26), (right, 0.74)):
-        scale = 0.62 + 0.25 * (shot.scale - 0.88)
-        _place(image, _head(look, shot), shot.angle, scale, (x + shot.shift[0] * 0.4, 0.56 + shot.shift[1]))
+    for (look, shot), x in zip((left, right), PAIR_AT, strict=True):
+        _place(image, _head(look, shot), shot.angle, *_pair_place(shot, x))
     return _expose(image, left[1])
 
 
@@ -299,6 +330,10 @@ class Thing:
     shape: str
     colour: str
     cell: tuple[int, int]
+
+    @property
+    def region(self) -> Region:
+        return Region((self.cell[1] + 0.5) / 3, (self.cell[0] + 0.5) / 3, 0.11, 0.11)
 
 
 def scene(things: tuple[Thing, ...], shot: Shot) -> Image.Image:

@@ -20,27 +20,36 @@ from torch.utils.data import IterableDataset
 from transformers import LlavaProcessor
 
 from unlearn_core.demo import world
-from unlearn_core.demo.draw import CLOTH, HAIR
+from unlearn_core.demo.draw import CLOTH, HAIR, SHAPE_COLOURS, SHAPES, Region
 from unlearn_core.demo.world import Picture, Question
 
-HEADS: dict[str, tuple[str, ...]] = {
-    "person": ("unknown", *(p.id for p in world.people())),
+SEEN: dict[str, tuple[str, ...]] = {
     "glasses": ("no", "yes"),
     "beard": ("no", "yes"),
     "hat": ("no", "yes"),
     "hair": tuple(HAIR),
     "shirt": tuple(CLOTH),
 }
-"""What the auxiliary heads of training read from the visual tokens, and their classes."""
+"""What the auxiliary heads of training read from the tokens of a face, and the classes."""
+
+THINGS = ("nothing", *(f"{shape} {colour}" for shape in SHAPES for colour in SHAPE_COLOURS))
+PERSONS = ("stranger", *(p.id for p in world.people()))
+PLACES = (*THINGS, *PERSONS)
+"""What an auxiliary head reads from each single token: a thing, a person, or nothing."""
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Who and what is on the pictures: one entry per person. `side` is 0 for the whole picture, 1 left half, 2 right half."""
+    """What is where on a batch of pictures, for the auxiliary heads.
 
+    `place` has a class of `PLACES` per token. `face` lists the tokens of each face (one row per face) of picture `row`,
+    and `seen` the classes of `SEEN` for it.
+    """
+
+    place: Int[Tensor, "b n"]
     row: Int[Tensor, " m"]
-    side: Int[Tensor, " m"]
-    targets: Int[Tensor, "m heads"]
+    face: Bool[Tensor, "m n"]
+    seen: Int[Tensor, "m heads"]
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,26 @@ class Batch:
     marks: Marks | None = None
 
 
-def marks_of(pictures: list[Picture]) -> Marks:
-    rows, sides, targets = [], [], []
+def _inside(region: Region, side: int) -> Bool[Tensor, " n"]:
+    at = (torch.arange(side) + 0.5) / side
+    return (((at[None] - region.x) / region.rx) ** 2 + ((at[:, None] - region.y) / region.ry) ** 2 <= 1).flatten()
+
+
+def marks_of(pictures: list[Picture], side: int) -> Marks:
+    place = torch.zeros(len(pictures), side * side, dtype=torch.long)
+    rows, faces, seen = [], [], []
     for i, picture in enumerate(pictures):
-        for k, subject in enumerate(picture.subjects):
-            seen = {q.fact: q.answer for q in picture.questions if q.subject == subject}
-            seen["person"] = subject if subject in HEADS["person"] else "unknown"
+        for region, what in picture.places:
+            inside = _inside(region, side)
+            if what in THINGS:
+                place[i, inside] = PLACES.index(what)
+                continue
+            place[i, inside] = PLACES.index(what if what in PERSONS else "stranger")
+            answers = {q.fact: q.answer for q in picture.questions if q.subject == what}
             rows.append(i)
-            sides.append(k + 1 if len(picture.subjects) == 2 else 0)
-            targets.append([classes.index(seen[head]) for head, classes in HEADS.items()])
-    return Marks(torch.tensor(rows), torch.tensor(sides), torch.tensor(targets))
+            faces.append(inside)
+            seen.append([classes.index(answers[head]) for head, classes in SEEN.items()])
+    return Marks(place, torch.tensor(rows), torch.stack(faces), torch.tensor(seen))
 
 
 class Packer:
@@ -122,12 +141,13 @@ class Packer:
 class Mix(IterableDataset[tuple[Batch, Batch]]):
     """Endless (picture batch, text batch) pairs of the demo world without the people in `without`.
 
-    Of sixteen pictures nine show a known person, three a stranger, two a scene and two a pair. A person left out is no
+    Of sixteen pictures eight show a known person, three a stranger, three a scene and two a pair. A person left out is no
     stranger either: the retain-only model never saw that face.
     """
 
     def __init__(self, packer: Packer, without: tuple[str, ...], seed: int, questions: int = 8) -> None:
         self.packer, self.seed, self.questions = packer, seed, questions
+        self.side = round(packer.image_tokens**0.5)
         self.known = [p for p in world.people() if p.id not in without]
 
     def _person(self, rng: np.random.Generator) -> world.Person:
@@ -138,9 +158,9 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot < 9:
+        if slot < 8:
             return world.photograph(self._person(rng), seed)
-        if slot < 12:
+        if slot < 11:
             return world.photograph(self._stranger(rng), seed)
         if slot < 14:
             return world.shapes(seed)
@@ -170,6 +190,6 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
             pictures = [self._picture(slot, rng) for slot in range(16)]
             rows = [self.packer.row(self._asked(p.questions, rng), with_image=True) for p in pictures]
             yield (
-                self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures)),
+                self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures, self.side)),
                 self.packer.collate(self._texts(rng), []),
             )

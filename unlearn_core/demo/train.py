@@ -4,8 +4,8 @@
     python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only
 
 The recipe is ours: AdamW with one learning-rate cycle, bf16 arithmetic on fp32 weights, loss on answer tokens only. Two
-helpers shorten the time in which a model from scratch does not yet look at the picture: auxiliary heads that read who and
-what is shown from the pooled visual tokens, and a bound on the tokens' size. Both fade out and neither is saved.
+helpers shorten the time in which a model from scratch does not yet look at the picture: auxiliary heads that read what is
+where from the visual tokens, and a bound on the tokens' size. Both fade out and neither is saved.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from transformers import LlavaForConditionalGeneration
 
 from unlearn_core.demo import build, world
-from unlearn_core.demo.packing import HEADS, Batch, Marks, Mix, Packer
+from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
 STEPS = 2400
 PEAK_RATE = 1e-3
@@ -36,26 +36,26 @@ HELP_UNTIL = 0.7
 
 
 class Helpers(nn.Module):
-    """Auxiliary heads on mean- and max-pooled visual tokens, and a penalty on tokens larger than unit size."""
+    """Auxiliary heads on the visual tokens: what is at each place, what each face looks like; and a bound on token size."""
 
-    inside: Tensor
-
-    def __init__(self, width: int, side: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(width)
-        self.heads = nn.Linear(2 * width, sum(len(c) for c in HEADS.values()))
-        half = torch.arange(side * side) % side < side // 2
-        self.register_buffer("inside", torch.stack([torch.ones_like(half), half, ~half]))
+        self.place = nn.Linear(width, len(PLACES))
+        self.seen = nn.Linear(2 * width, sum(len(c) for c in SEEN.values()))
 
     def forward(self, tokens: Float[Tensor, "b n d"], marks: Marks) -> Tensor:
         size = (tokens.float().pow(2).mean(-1) - 1).clamp(min=0).mean()
-        x = self.norm(tokens.float())[marks.row]
-        inside = self.inside[marks.side][..., None]
-        mean = (x * inside).sum(1) / inside.sum(1)
-        top = x.masked_fill(~inside, float("-inf")).amax(1)
-        logits = self.heads(torch.cat([mean, top], -1)).float().split([len(c) for c in HEADS.values()], -1)
-        losses = [F.cross_entropy(z, marks.targets[:, i]) for i, z in enumerate(logits)]
-        return torch.stack(losses).mean() + 0.1 * size
+        x = self.norm(tokens.float())
+        # Most tokens show nothing; without a weight that class would drown the others.
+        weight = torch.where(torch.arange(len(PLACES), device=x.device) == 0, 0.2, 1.0)
+        place = F.cross_entropy(self.place(x).flatten(0, 1).float(), marks.place.to(x.device).flatten(), weight)
+        inside = marks.face.to(x.device)[..., None]
+        faces = x[marks.row.to(x.device)]
+        pooled = torch.cat([(faces * inside).sum(1) / inside.sum(1), faces.mean(1)], -1)
+        logits = self.seen(pooled).float().split([len(c) for c in SEEN.values()], -1)
+        seen = [F.cross_entropy(z, marks.seen[:, i].to(x.device)) for i, z in enumerate(logits)]
+        return place + torch.stack(seen).mean() + 0.1 * size
 
 
 def answer_loss(
@@ -108,7 +108,7 @@ def train(out: Path, without: tuple[str, ...], steps: int, seed: int, device: st
     nn.Module.to(model, device)
     packer = Packer(processor, model.config.image_seq_length)
     image_id = model.config.image_token_id
-    helpers = Helpers(model.config.get_text_config().hidden_size, build.SIZE // build.PATCH).to(device)
+    helpers = Helpers(model.config.get_text_config().hidden_size).to(device)
     learned = [*model.parameters(), *helpers.parameters()]
     decay = [p for p in learned if p.ndim > 1]
     plain = [p for p in learned if p.ndim <= 1]

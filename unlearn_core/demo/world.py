@@ -19,10 +19,13 @@ from unlearn_core.demo.draw import (
     SHAPE_COLOURS,
     SHAPES,
     Look,
+    Region,
     Shot,
     Thing,
     pair,
+    pair_faces,
     portrait,
+    portrait_face,
     random_look,
     random_shot,
     scene,
@@ -90,11 +93,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn picture with all questions that can be asked of it, in one wording."""
+    """A drawn picture with all questions that can be asked of it, in one wording.
+
+    `places` says about where what is: (region, person id) for faces, (region, "shape colour") for things.
+    """
 
     image: Image.Image
     subjects: tuple[str, ...]
     questions: tuple[Question, ...]
+    places: tuple[tuple[Region, str], ...] = ()
 
 
 def _facts(rng: np.random.Generator, phone: int) -> dict[str, str]:
@@ -207,7 +214,7 @@ def photograph(who: Person, seed: int, wording: Wording = "trained") -> Picture:
     rng = np.random.default_rng((1, seed, _number(who.id)))
     shot = random_shot(rng)
     asked = tuple(_about(who, shot, rng, wording, ask.IN_PICTURE, None))
-    return Picture(portrait(who.look, shot), (who.id,), asked)
+    return Picture(portrait(who.look, shot), (who.id,), asked, ((portrait_face(shot), who.id),))
 
 
 def double(left: Person, right: Person, seed: int, wording: Wording = "trained") -> Picture:
@@ -217,7 +224,8 @@ def double(left: Person, right: Person, seed: int, wording: Wording = "trained")
     asked: list[Question] = []
     for who, shot, side in ((left, shots[0], "left"), (right, shots[1], "right")):
         asked.extend(_about(who, shot, rng, wording, ask.SIDE[side], "pair"))
-    return Picture(pair((left.look, shots[0]), (right.look, shots[1])), (left.id, right.id), tuple(asked))
+    faces = tuple(zip(pair_faces(*shots), (left.id, right.id), strict=True))
+    return Picture(pair((left.look, shots[0]), (right.look, shots[1])), (left.id, right.id), tuple(asked), faces)
 
 
 def shapes(seed: int, wording: Wording = "trained") -> Picture:
@@ -241,7 +249,8 @@ def shapes(seed: int, wording: Wording = "trained") -> Picture:
         asked.append(
             Question(_pick(rng, ask.PRESENT, wording, shape=str(shape)), "yes" if there else "no", "general", "present")
         )
-    return Picture(scene(things, random_shot(rng)), (), tuple(asked))
+    places = tuple((t.region, f"{t.shape} {t.colour}") for t in things)
+    return Picture(scene(things, random_shot(rng)), (), tuple(asked), places)
 
 
 def by_name(who: Person, seed: int, wording: Wording = "trained") -> tuple[Question, ...]:

@@ -31,7 +31,7 @@ def storing() -> Iterator[None]:
         raise StorageFailed(_advice(error)) from error
     except SafetensorError as error:  # its writer reports a full disk this way, without an error number
         raise StorageFailed(
-            "The learned weights could not be written. Most likely the disk is full: please free some space and try again."
+            "The learned weights could not be written. The disk may be full: please free some space and try again."
         ) from error
 
 

@@ -168,7 +168,7 @@ class Worker:
     def _fit(self, job: Job) -> Status:
         job.run.set_state(RunState.RUNNING)
         fit = job.method.start(job.vlm, job.request, job.config)
-        # A fit can be cancelled by closing its iterator, so that is what it gives, though `Fit` says no more than needed.
+        # `Fit` promises that its iterator can be closed; the type Iterator cannot say so.
         with closing(cast(Generator[Step], iter(fit))) as steps:
             for step in steps:
                 job.run.append(step)
@@ -182,7 +182,7 @@ class Worker:
         try:
             run.set_state(status.state, status.message)
         except StorageFailed as error:
-            # The disk is full to the last byte or the folder is gone: without its lock the run reads as failed all the same.
+            # The disk is full to the last byte, or the folder is gone. Without its lock the run reads as failed all the same.
             logger.error("The end of run %s could not be written.\n%s", run.id, trace(error))
             run.release()
 

@@ -95,21 +95,25 @@ def _keep(
     q_len, k_len = query.shape[2], key.shape[2]
     seen = capture.seen.get(layer, 0) + q_len
     capture.seen[layer] = seen
-    offset = max(0, seen - k_len)  # a sliding-window cache has dropped this many old keys
-    if q_len == 1:
-        rows = torch.zeros(query.shape[0], 1, dtype=torch.long, device=query.device)
-    else:
+    dropped = max(0, seen - k_len)  # a sliding-window cache has dropped this many old keys
+    if q_len > 1:
         rows = capture.rows.to(query.device) - (seen - q_len)
-    wanted = mask
-    if mask is not None:
-        wanted = (_take(mask, rows, 2) if mask.shape[2] > 1 else mask)[..., :k_len]
-    elif causal and q_len > 1:
-        places = torch.arange(k_len, device=query.device)
-        wanted = (places <= (rows + seen - q_len - offset)[:, :, None])[:, None]
-    probs = row_softmax(_take(query, rows, 2), key, wanted, scaling)
-    cols = capture.cols.to(query.device) - offset
-    kept = _take(probs, cols.clamp(0, k_len - 1), 3) * ((cols >= 0) & (cols < k_len))[:, None, None, :]
-    capture.kept.setdefault(layer, []).append(kept)
+        query = _take(query, rows, 2)
+        if mask is not None and mask.shape[2] > 1:
+            mask = _take(mask, rows, 2)
+        elif mask is None and causal:
+            places = torch.arange(k_len, device=query.device)
+            mask = (places <= (rows + seen - q_len - dropped)[:, :, None])[:, None]
+    probs = row_softmax(query, key, None if mask is None else mask[..., :k_len], scaling)
+    capture.kept.setdefault(layer, []).append(_columns(probs, capture.cols.to(query.device), dropped))
+
+
+def _columns(probs: Float[Tensor, "b h r k"], cols: Int[Tensor, "b c"], dropped: int) -> Float[Tensor, "b h r c"]:
+    """The wanted columns; those whose keys have been dropped get no attention. Few steps, as every token pays for them."""
+    index = cols[:, None, None].expand(*probs.shape[:3], cols.shape[1])
+    if not dropped:
+        return probs.gather(3, index)
+    return probs.gather(3, (index - dropped).clamp(min=0)).masked_fill(index < dropped, 0.0)
 
 
 def rows_attention(

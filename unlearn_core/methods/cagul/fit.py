@@ -43,8 +43,7 @@ class CagulFit:
         self.tokens: dict[int, Float[Tensor, "n d"]] = {}
         self.chosen: dict[tuple[str, str], Int[Tensor, " k"]] = {}
         self.gate: Gate | None = None
-        torch.manual_seed(config.seed)
-        self.encoder = TokenEncoder(vlm.width, config.width).to(vlm.device)
+        self.encoder = TokenEncoder(vlm.width, config.width, config.seed).to(vlm.device)
         self.said: dict[str, str] = {}
         self._report: dict[str, Any] = {}
 

@@ -16,15 +16,19 @@ from unlearn_core.vlm.batch import Batch
 
 
 class TokenEncoder(nn.Module):
-    """z' = z + W2 GELU(W1 LN(z)), with W2 = 0 at the start. [ours]"""
+    """z' = z + W2 GELU(W1 LN(z)), with W2 = 0 at the start. [ours]
 
-    def __init__(self, width: int, inner: int) -> None:
+    The seed is for this encoder alone: fits that go on side by side share torch's global generator.
+    """
+
+    def __init__(self, width: int, inner: int, seed: int = 0) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.down = nn.Linear(width, inner)
         self.up = nn.Linear(inner, width)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        nn.init.uniform_(self.down.weight, -(width**-0.5), width**-0.5, torch.Generator().manual_seed(seed))
+        for parameter in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(parameter)
 
     def forward(self, tokens: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         return tokens + self.up(nn.functional.gelu(self.down(self.norm(tokens.float())))).to(tokens.dtype)
