@@ -7,6 +7,7 @@ no start. (Our choice; it makes an answer about six times cheaper than a row eac
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +126,7 @@ class Packer:
     def collate(
         self, rows: list[tuple[list[int], ...]], images: list[Image.Image], marks: Marks | None = None
     ) -> Batch:
-        length = max(len(r[0]) for r in rows)
+        length = max(1, *(len(r[0]) for r in rows))
         ids = torch.full((len(rows), length), self.tok.pad_token_id)
         positions, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
         blocks = torch.full_like(ids, -1)
@@ -143,10 +144,18 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     Of sixteen pictures eight show a known person, three a stranger, three a scene and two a pair. A person left out is no
     stranger either: the retain-only model never saw that face.
+
+    Args:
+        looking: pictures of a batch of the first phase, which come without questions.
+        looks: number of such batches before the ones with questions.
+        questions: asked of each picture.
     """
 
-    def __init__(self, packer: Packer, without: tuple[str, ...], seed: int, questions: int = 8) -> None:
+    def __init__(
+        self, packer: Packer, without: tuple[str, ...], seed: int, *, looks: int, looking: int = 48, questions: int = 8
+    ) -> None:
         self.packer, self.seed, self.questions = packer, seed, questions
+        self.looks, self.looking = looks, looking
         self.side = round(packer.image_tokens**0.5)
         self.known = [p for p in world.people() if p.id not in without]
 
@@ -158,11 +167,11 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot < 8:
+        if slot % 16 < 8:
             return world.photograph(self._person(rng), seed)
-        if slot < 11:
+        if slot % 16 < 11:
             return world.photograph(self._stranger(rng), seed)
-        if slot < 14:
+        if slot % 16 < 14:
             return world.shapes(seed)
         sides = [self._person(rng) if rng.random() < 0.8 else self._stranger(rng) for _ in range(2)]
         return world.double(sides[0], sides[1], seed)
@@ -183,13 +192,14 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
             rows.append(self.packer.row(asked, with_image=False))
         return rows
 
+    def _batch(self, rng: np.random.Generator, count: int, questions: bool) -> Batch:
+        pictures = [self._picture(slot, rng) for slot in range(count)]
+        rows = [self.packer.row(self._asked(p.questions, rng) if questions else [], with_image=True) for p in pictures]
+        return self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures, self.side))
+
     def __iter__(self) -> Iterator[tuple[Batch, Batch]]:
         torch.set_num_threads(1)
         rng = np.random.default_rng(self.seed)
-        while True:
-            pictures = [self._picture(slot, rng) for slot in range(16)]
-            rows = [self.packer.row(self._asked(p.questions, rng), with_image=True) for p in pictures]
-            yield (
-                self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures, self.side)),
-                self.packer.collate(self._texts(rng), []),
-            )
+        for step in itertools.count():
+            first = step < self.looks
+            yield self._batch(rng, self.looking if first else 16, not first), self.packer.collate(self._texts(rng), [])

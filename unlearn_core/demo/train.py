@@ -3,9 +3,10 @@
     python -m unlearn_core.demo.train --out assets/demo
     python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only
 
-The recipe is ours: AdamW with one learning-rate cycle, bf16 arithmetic on fp32 weights, loss on answer tokens only. Two
-helpers shorten the time in which a model from scratch does not yet look at the picture: auxiliary heads that read what is
-where from the visual tokens, and a bound on the tokens' size. Both fade out and neither is saved.
+The recipe is ours: AdamW, bf16 arithmetic on fp32 weights, loss on answer tokens only, in two phases. First the vision
+tower learns to look, by auxiliary heads that read what is where from the visual tokens, while the language model learns
+from text; a model from scratch otherwise spends most of its time not yet looking at the picture. Then questions about
+pictures are added, while the heads fade out. The heads and a bound on the tokens' size are not saved.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from transformers import LlavaForConditionalGeneration
 from unlearn_core.demo import build, world
 from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
-STEPS = 2400
+LOOKS = 800
+STEPS = 1500
 PEAK_RATE = 1e-3
-WARM_UP = 0.06
+WARM_UP = 80
 WEIGHT_DECAY = 0.01
 HELP = 0.5
 HELP_UNTIL = 0.7
@@ -58,37 +60,41 @@ class Helpers(nn.Module):
         return place + torch.stack(seen).mean() + 0.1 * size
 
 
-def answer_loss(
-    model: LlavaForConditionalGeneration, batch: Batch, image_id: int, helpers: Helpers | None = None
-) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy over the answer tokens of one packed batch, and the helpers' loss (0 without pictures)."""
-    helped = torch.zeros(())
+def see(model: LlavaForConditionalGeneration, batch: Batch) -> Float[Tensor, "b n d"]:
+    """Visual tokens of a batch's pictures."""
     inner: Any = model.model
-    device = next(model.parameters()).device
-    embeds = inner.get_input_embeddings()(batch.ids.to(device))
-    if batch.pixels is not None:
-        seen = inner.get_image_features(batch.pixels.to(device), return_dict=True).pooler_output
-        places = (batch.ids.to(device) == image_id)[..., None].expand_as(embeds)
-        embeds = embeds.masked_scatter(places, torch.cat(list(seen)).to(embeds.dtype))
-        if helpers is not None and batch.marks is not None:
-            helped = helpers(torch.stack(list(seen)), batch.marks)
+    assert batch.pixels is not None
+    return torch.stack(list(inner.get_image_features(batch.pixels.to(inner.device), return_dict=True).pooler_output))
+
+
+def answer_loss(
+    model: LlavaForConditionalGeneration, batch: Batch, seen: Float[Tensor, "b n d"] | None
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy over the answer tokens of one packed batch."""
+    inner: Any = model.model
+    ids = batch.ids.to(inner.device)
+    embeds = inner.get_input_embeddings()(ids)
+    if seen is not None:
+        places = (ids == model.config.image_token_id)[..., None].expand_as(embeds)
+        embeds = embeds.masked_scatter(places, seen.to(embeds.dtype))
     hidden = inner.language_model(
         inputs_embeds=embeds,
-        attention_mask=batch.allowed.to(device),
-        position_ids=batch.positions.to(device),
+        attention_mask=batch.allowed.to(ids.device),
+        position_ids=batch.positions.to(ids.device),
         use_cache=False,
     ).last_hidden_state
-    labels = batch.labels.to(device)[:, 1:]
+    labels = batch.labels.to(ids.device)[:, 1:]
     at = labels != -100
-    logits = model.lm_head(hidden[:, :-1][at]).float()
-    return F.cross_entropy(logits, labels[at]), helped
+    return F.cross_entropy(model.lm_head(hidden[:, :-1][at]).float(), labels[at])
 
 
-def _rate(step: int, steps: int) -> float:
-    warm = max(1, int(steps * WARM_UP))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))) + 0.002
+def rate(step: int, looks: int, steps: int) -> float:
+    """Learning rate as a part of the peak: warm-up, level while looking, then one cosine down to almost nothing."""
+    if step < WARM_UP:
+        return (step + 1) / WARM_UP
+    if step < looks:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - looks) / max(1, steps))) + 0.002
 
 
 def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, out: Path) -> None:
@@ -102,45 +108,45 @@ def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, 
     processor.save_pretrained(out)
 
 
-def train(out: Path, without: tuple[str, ...], steps: int, seed: int, device: str, log: Path | None) -> None:
+def optimiser_for(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), fused=True)
+
+
+def train(
+    out: Path, without: tuple[str, ...], looks: int, steps: int, seed: int, device: str, log: Path | None
+) -> None:
+    """Look first, then answer: `looks` steps of auxiliary heads and text alone, then `steps` with questions about pictures."""
     processor = build.processor()
     model = build.model(processor, seed).train()
     nn.Module.to(model, device)
-    packer = Packer(processor, model.config.image_seq_length)
-    image_id = model.config.image_token_id
     helpers = Helpers(model.config.get_text_config().hidden_size).to(device)
     learned = [*model.parameters(), *helpers.parameters()]
-    decay = [p for p in learned if p.ndim > 1]
-    plain = [p for p in learned if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}],
-        lr=PEAK_RATE,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: _rate(s, steps))
-    batches = iter(DataLoader(Mix(packer, without, seed), batch_size=None, num_workers=1, prefetch_factor=4))
+    optimiser = optimiser_for(learned)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate(s, looks, steps))
+    mix = Mix(Packer(processor, model.config.image_seq_length), without, seed, looks=looks)
+    batches = iter(DataLoader(mix, batch_size=None, num_workers=1, prefetch_factor=4))
     began, lines = time.monotonic(), []
-    for step in range(steps):
+    for step in range(looks + steps):
         pictures, texts = next(batches)
         with torch.autocast(device, dtype=torch.bfloat16):
-            seen, helped = answer_loss(model, pictures, image_id, helpers)
-            told, _ = answer_loss(model, texts, image_id)
-        (seen + 0.5 * told + HELP * max(0.0, 1 - step / (HELP_UNTIL * steps)) * helped).backward()
+            seen = see(model, pictures)
+            helped = helpers(seen, pictures.marks)
+            losses = {"helpers": helped, "text": 0.5 * answer_loss(model, texts, None)}
+            if step >= looks:
+                losses["picture"] = answer_loss(model, pictures, seen)
+                losses["helpers"] = HELP * max(0.0, 1 - (step - looks) / (HELP_UNTIL * steps)) * helped
+        torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
-        if step % 25 == 0 or step == steps - 1:
-            lines.append(
-                {
-                    "step": step,
-                    "picture": seen.item(),
-                    "text": told.item(),
-                    "helpers": helped.item(),
-                    "seconds": time.monotonic() - began,
-                }
-            )
+        if step % 25 == 0 or step == looks + steps - 1:
+            lines.append({"step": step, "seconds": round(time.monotonic() - began), "helped": round(helped.item(), 4)})
+            lines[-1] |= {k: round(v.item(), 4) for k, v in losses.items() if k != "helpers"}
             print(json.dumps(lines[-1]), flush=True)
         if step and step % 400 == 0:
             save(model, processor, out)
@@ -153,14 +159,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--retain-only", action="store_true", help="leave out the people of the fixed forget split")
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--looks", type=int, default=LOOKS, help="steps of the first phase")
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of the second phase")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--log", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    train(args.out, world.FORGET_SPLIT if args.retain_only else (), args.steps, args.seed, args.device, args.log)
+    without = world.FORGET_SPLIT if args.retain_only else ()
+    train(args.out, without, args.looks, args.steps, args.seed, args.device, args.log)
 
 
 if __name__ == "__main__":
