@@ -38,12 +38,15 @@ HELP_UNTIL = 0.7
 
 
 class Helpers(nn.Module):
-    """Auxiliary heads on the visual tokens: what is at each place, what each face looks like; and a bound on token size."""
+    """Auxiliary heads on the visual tokens: what is at each place and which of nine places it is, what each face looks
+    like; and a bound on token size.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.RMSNorm(width)
         self.place = nn.Linear(width, len(PLACES))
+        self.where = nn.Linear(width, 9)
         self.seen = nn.Linear(2 * width, sum(len(c) for c in SEEN.values()))
 
     def forward(self, tokens: Float[Tensor, "b n d"], marks: Marks) -> Tensor:
@@ -52,12 +55,15 @@ class Helpers(nn.Module):
         # Most tokens show nothing; without a weight that class would drown the others.
         weight = torch.where(torch.arange(len(PLACES), device=x.device) == 0, 0.2, 1.0)
         place = F.cross_entropy(self.place(x).flatten(0, 1).float(), marks.place.to(x.device).flatten(), weight)
+        third = torch.arange(build.SIZE // build.PATCH, device=x.device) * 3 // (build.SIZE // build.PATCH)
+        ninth = (3 * third[:, None] + third[None]).flatten().expand(len(x), -1)
+        where = F.cross_entropy(self.where(x).flatten(0, 1).float(), ninth.flatten())
         inside = marks.face.to(x.device)[..., None]
         faces = x[marks.row.to(x.device)]
         pooled = torch.cat([(faces * inside).sum(1) / inside.sum(1), faces.mean(1)], -1)
         logits = self.seen(pooled).float().split([len(c) for c in SEEN.values()], -1)
         seen = [F.cross_entropy(z, marks.seen[:, i].to(x.device)) for i, z in enumerate(logits)]
-        return place + torch.stack(seen).mean() + 0.1 * size
+        return place + where + torch.stack(seen).mean() + 0.1 * size
 
 
 def see(model: LlavaForConditionalGeneration, batch: Batch) -> Float[Tensor, "b n d"]:
@@ -108,12 +114,12 @@ def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, 
     processor.save_pretrained(out)
 
 
-def optimiser_for(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def optimiser_for(parameters: list[nn.Parameter], peak: float) -> torch.optim.Optimizer:
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
 
 
 def train(
@@ -125,7 +131,7 @@ def train(
     nn.Module.to(model, device)
     helpers = Helpers(model.config.get_text_config().hidden_size).to(device)
     learned = [*model.parameters(), *helpers.parameters()]
-    optimiser = optimiser_for(learned)
+    optimiser = optimiser_for(learned, peak)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate(s, looks, steps))
     mix = Mix(Packer(processor, model.config.image_seq_length), without, seed, looks=looks)
     batches = iter(DataLoader(mix, batch_size=None, num_workers=1, prefetch_factor=4))
@@ -161,14 +167,16 @@ def main() -> None:
     parser.add_argument("--retain-only", action="store_true", help="leave out the people of the fixed forget split")
     parser.add_argument("--looks", type=int, default=LOOKS, help="steps of the first phase")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of the second phase")
+    parser.add_argument("--peak", type=float, default=PEAK_RATE, help="highest learning rate")
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint with another cycle")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--log", type=Path)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    without = world.FORGET_SPLIT if args.retain_only else ()
-    train(args.out, without, args.looks, args.steps, args.seed, args.device, args.log)
+    args = vars(parser.parse_args())
+    torch.set_num_threads(args.pop("threads"))
+    without = world.FORGET_SPLIT if args.pop("retain_only") else ()
+    train(args.pop("out"), without, **args)
 
 
 if __name__ == "__main__":
