@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -39,9 +39,9 @@ def eager(vlm: VLM) -> VLM:
 
 
 def generate(vlm: VLM, prompts: Sequence[Prompt], **options: bool) -> Any:
-    batch = vlm.batch(prompts)
+    batch, model = vlm.batch(prompts), cast(Any, vlm.model)
     with torch.no_grad():
-        return vlm.model.generate(
+        return model.generate(
             **vlm.inputs(batch, vlm.tokens(batch)),
             max_new_tokens=STEPS,
             do_sample=False,
@@ -169,16 +169,16 @@ def test_only_wanted_layers_are_kept(sharp_vlm: VLM, prompts: list[Prompt]) -> N
     assert set(wanted.kept) == {1}
 
 
-def test_keys_that_a_sliding_window_dropped_get_no_attention(tiny_vlm: VLM, prompts: list[Prompt]) -> None:
+def sliding(tiny_vlm: VLM, window: int) -> VLM:
+    """A random model whose language model sees the last `window` tokens only, and whose cache drops the others."""
     tiny = tiny_vlm.model.config
-    text = {k: getattr(tiny.text_config, k) for k in ("hidden_size", "intermediate_size", "vocab_size", "eos_token_id")}
+    sizes = ("hidden_size", "intermediate_size", "vocab_size", "num_hidden_layers", "num_attention_heads")
+    text: dict[str, Any] = {k: getattr(tiny.text_config, k) for k in sizes}
     torch.manual_seed(3)
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=tiny.vision_config,
-            text_config=MistralConfig(
-                **text, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, sliding_window=24, head_dim=8
-            ),
+            text_config=MistralConfig(**text, num_key_value_heads=2, sliding_window=window),
             image_token_index=tiny.image_token_id,
             vision_feature_layer=-2,
         )
@@ -186,13 +186,22 @@ def test_keys_that_a_sliding_window_dropped_get_no_attention(tiny_vlm: VLM, prom
     model.set_attn_implementation(
         {"": capture.IMPLEMENTATION, "text_config": capture.IMPLEMENTATION, "vision_config": "sdpa"}
     )
-    vlm = VLM(model, tiny_vlm.processor, tiny_vlm.family, "sliding")
+    return VLM(model, tiny_vlm.processor, tiny_vlm.family, "sliding")
+
+
+@pytest.mark.parametrize("room", [-10, 3])
+def test_keys_that_a_sliding_window_dropped_get_no_attention(tiny_vlm: VLM, prompts: list[Prompt], room: int) -> None:
+    """`room`: how many tokens longer the window is than the prompt; with 3 it begins to slide amid the answer."""
     asked = [Prompt(prompts[0].image, "Who is this person?")]
-    length, visual = vlm.batch(asked).ids.shape[1], vlm.batch(asked).visual[0]
+    batch = tiny_vlm.batch(asked)
+    length, visual = batch.ids.shape[1], batch.visual[0]
+    vlm = sliding(tiny_vlm, length + room)
     out = generate(eager(vlm), asked, output_attentions=True)
     rows = vlm.ask(asked, rows=True, max_new_tokens=STEPS)[0].rows
     assert rows is not None
-    for t in range(1, rows.answer.shape[2]):
+    assert rows.answer.shape[2] == STEPS
+    dropped = 0
+    for t in range(1, STEPS):
         dropped = length + t - out.attentions[t][0].shape[3]
         for layer in range(2):
             seen = visual >= dropped

@@ -117,9 +117,9 @@ def test_token_map_is_the_mean_of_what_is_chosen() -> None:
 
 
 def test_token_map_does_not_average_nothing_or_what_is_not_there() -> None:
-    for chosen in ({"tokens": []}, {"tokens": [0], "layers": []}, {"tokens": [0], "heads": []}):
+    for chosen in (([], None, None), ([0], [], None), ([0], None, [])):
         with pytest.raises(ValueError, match="at least one"):
-            token_map(rows_of(), **chosen)
+            token_map(rows_of(), *chosen)
     with pytest.raises(IndexError):
         token_map(rows_of(), [4])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unlearn_core.data.example import Example
+from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.demo import build, questions, world
 from unlearn_core.demo.draw import SHAPES
 from unlearn_core.demo.packing import Mix, Packer
@@ -45,6 +45,11 @@ def pixels(image: Image.Image) -> bytes:
 
 def pictures_of(examples: tuple[Example, ...]) -> set[bytes]:
     return {pixels(image) for image in {id(e.image): e.image for e in examples}.values() if image is not None}
+
+
+def seeds_of(examples: tuple[Example, ...]) -> list[int]:
+    """The seeds of these examples' pictures, which stand in their ids."""
+    return [int(found[1]) for e in examples if e.image is not None and (found := re.search(r"-(\d+)", e.id))]
 
 
 # -- people -----------------------------------------------------------------------------------------------------------
@@ -177,57 +182,57 @@ def test_scenes_are_counted_and_placed_truly() -> None:
 # -- requests, exams and training data ----------------------------------------------------------------------------------
 
 
+GOING = ("p03", "p07")
+
+
 @pytest.fixture(scope="module")
-def going() -> tuple[str, ...]:
-    return ("p03", "p07")
+def wanted() -> ForgetRequest:
+    return forget_request(GOING, pictures=2, retain_pictures=1)
 
 
-def test_a_forget_request_holds_no_held_out_wording(going: tuple[str, ...]) -> None:
-    request = forget_request(going, pictures=3, retain_pictures=1)
-    asked = {e.question for e in (*request.forget, *request.keep, *request.retain)}
+def test_a_forget_request_holds_no_held_out_wording(wanted: ForgetRequest) -> None:
+    asked = {e.question for e in (*wanted.forget, *wanted.keep, *wanted.retain)}
     assert asked <= TRAINED
     assert not asked & HELD_OUT
 
 
-def test_a_forget_request_holds_no_picture_of_an_exam(going: tuple[str, ...]) -> None:
-    request = forget_request(going, pictures=3, retain_pictures=1)
-    fitted = pictures_of((*request.forget, *request.keep, *request.retain)) | {pixels(i) for i in request.strangers}
-    assert not fitted & pictures_of(exam(going, pictures=2))
-    shots = [int(re.findall(r"\d+", e.id)[1]) for e in (*request.forget, *request.keep) if e.subject in going]
-    assert max(shots) < TEST_SEEDS
+def test_a_forget_request_holds_no_picture_of_an_exam(wanted: ForgetRequest) -> None:
+    fitted = pictures_of((*wanted.forget, *wanted.keep, *wanted.retain)) | {pixels(i) for i in wanted.strangers}
+    assert not fitted & pictures_of(exam(GOING, pictures=2))
+    assert max(seeds_of((*wanted.forget, *wanted.keep, *wanted.retain))) < TEST_SEEDS
 
 
-def test_a_forget_request_knows_who_goes_and_who_stays(going: tuple[str, ...]) -> None:
-    request = forget_request(going, pictures=2, retain_pictures=1)
-    assert request.subjects == going
-    assert {e.subject for e in request.forget} == {e.subject for e in request.keep} == set(going)
-    assert {e.kind for e in request.forget} == {"private", "name", "describe"}
-    assert {e.kind for e in request.keep} == {"visual"}
-    assert {e.subject for e in request.retain} == {p.id for p in world.people() if p.id not in going} | {None}
-    for example in request.forget:
-        assert example.answer not in request.target(example)
+def test_a_forget_request_knows_who_goes_and_who_stays(wanted: ForgetRequest) -> None:
+    assert wanted.subjects == GOING
+    assert {e.subject for e in wanted.forget} == {e.subject for e in wanted.keep} == set(GOING)
+    assert {e.kind for e in wanted.forget} == {"private", "name", "describe"}
+    assert {e.kind for e in wanted.keep} == {"visual"}
+    assert {e.subject for e in wanted.retain} == {p.id for p in world.people() if p.id not in GOING} | {None}
+    for example in wanted.forget:
+        assert example.answer not in wanted.target(example)
 
 
-def test_an_exam_asks_what_was_never_trained(going: tuple[str, ...]) -> None:
-    rows = exam(going, pictures=1, others=4)
+def test_an_exam_asks_what_was_never_trained() -> None:
+    rows = exam(GOING, pictures=1, others=4)
     assert {e.question for e in rows} <= HELD_OUT
     assert len({e.id for e in rows}) == len(rows)
+    assert min(seeds_of(rows)) >= TEST_SEEDS
     assert {e.kind for e in rows} == {
         *(f"{side} {kind}" for side in ("forget", "retain") for kind in ("private", "name", "describe", "visual")),
         "stranger private",
         "general",
         "text",
     }
-    assert {e.subject for e in rows if e.kind.startswith("forget")} == set(going)
+    assert {e.subject for e in rows if e.kind.startswith("forget")} == set(GOING)
     strangers = {e.subject for e in rows if e.kind == "stranger private"}
     assert all(s is not None and int(s[1:]) % 2 == 0 for s in strangers)
-    assert pictures_of(rows).isdisjoint(pictures_of(exam(going, pictures=1, others=4, seed=1)))
+    assert pictures_of(rows).isdisjoint(pictures_of(exam(GOING, pictures=1, others=4, seed=1)))
 
 
 def test_training_batches_hold_no_held_out_wording_and_nobody_left_out() -> None:
     processor = build.processor()
     packer = Packer(processor, 4)
-    mix = Mix(packer, ("p03",), seed=0)
+    mix = Mix(packer, ("p03",), seed=0, looks=0)
     assert "p03" not in {p.id for p in mix.known}
     own = world.person("p03")
     for pictures, texts in islice(mix, 1):
@@ -241,5 +246,5 @@ def test_training_batches_hold_no_held_out_wording_and_nobody_left_out() -> None
 
 def test_strangers_of_training_and_of_tests_are_others() -> None:
     rng = np.random.default_rng(0)
-    mix = Mix(Packer(build.processor(), 4), (), seed=0)
+    mix = Mix(Packer(build.processor(), 4), (), seed=0, looks=0)
     assert all(int(mix._stranger(rng).id[1:]) % 2 == 1 for _ in range(20))

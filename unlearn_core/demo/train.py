@@ -123,11 +123,26 @@ def optimiser_for(parameters: list[nn.Parameter], peak: float) -> torch.optim.Op
 
 
 def train(
-    out: Path, without: tuple[str, ...], looks: int, steps: int, seed: int, device: str, log: Path | None
+    out: Path,
+    without: tuple[str, ...],
+    *,
+    looks: int = LOOKS,
+    steps: int = STEPS,
+    peak: float = PEAK_RATE,
+    seed: int = 0,
+    device: str = "cpu",
+    log: Path | None = None,
+    start: Path | None = None,
 ) -> None:
-    """Look first, then answer: `looks` steps of auxiliary heads and text alone, then `steps` with questions about pictures."""
+    """Look first, then answer: `looks` steps of auxiliary heads and text alone, then `steps` with questions about pictures.
+
+    `start` is a checkpoint of an earlier cycle to go on from.
+    """
     processor = build.processor()
-    model = build.model(processor, seed).train()
+    model = build.model(processor, seed)
+    if start is not None:
+        model.load_state_dict(LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32).state_dict())
+    model.train()
     nn.Module.to(model, device)
     helpers = Helpers(model.config.get_text_config().hidden_size).to(device)
     learned = [*model.parameters(), *helpers.parameters()]

@@ -25,7 +25,9 @@ def open_image(source: Path | str | bytes) -> Image.Image:
     """
     data = source if isinstance(source, bytes) else _read(Path(source))
     if len(data) > MAX_BYTES:
-        raise BadImage(f"This picture file has {len(data) / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Please save it smaller.")
+        raise BadImage(
+            f"This picture file has {len(data) / 1e6:.0f} MB; the limit is {MAX_BYTES / 1e6:.0f} MB. Please save it smaller."
+        )
     try:
         # The size check below is ours and earlier than Pillow's own, whose warning would only repeat it.
         with warnings.catch_warnings():

@@ -44,7 +44,13 @@ class VLM:
     """
 
     def __init__(
-        self, model: PreTrainedModel, processor: Any, family: Family, name: str, sight: Sight | None = None, base: VLM | None = None
+        self,
+        model: PreTrainedModel,
+        processor: Any,
+        family: Family,
+        name: str,
+        sight: Sight | None = None,
+        base: VLM | None = None,
     ) -> None:
         self.model, self.processor, self.family, self.name = model, processor, family, name
         self.sight, self.base = sight, base
@@ -163,7 +169,11 @@ class VLM:
 
         def run() -> Any:
             return model.generate(
-                **inputs, max_new_tokens=max_new_tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
+                **inputs,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
             )
 
         if capture is None:
@@ -178,7 +188,11 @@ class VLM:
         for i in range(len(batch)):
             ids = _until(new[i].tolist(), stops)
             chosen = logprobs[i, torch.arange(len(ids)), torch.tensor(ids, dtype=torch.long)].tolist()
-            kept = self._rows(batch, capture, i, len(ids)) if capture is not None and batch.picture[i] is not None else None
+            kept = (
+                self._rows(batch, capture, i, len(ids))
+                if capture is not None and batch.picture[i] is not None
+                else None
+            )
             pieces = pieces_of(self.tokenizer, ids)
             answers.append(Answer("".join(pieces).strip(), tuple(ids), pieces, tuple(chosen), kept))
         return answers
@@ -190,15 +204,19 @@ class VLM:
 
     def _rows(self, batch: Batch, capture: Capture, i: int, length: int) -> Rows:
         n, q = len(batch.visual[i]), len(batch.question[i])
-        layers = [torch.cat([step[i, :, -1:, :n] for step in capture.kept[k][: max(1, length)]], 1) for k in sorted(capture.kept)]
-        asked = [capture.kept[k][0][i, :, :q, :n] for k in sorted(capture.kept)]
-        question = batch.ids[i, batch.question[i]].tolist()
-        return Rows(torch.stack(layers).cpu(), torch.stack(asked).cpu(), pieces_of(self.tokenizer, question), self._tiles(batch, i))
+        kept = [capture.kept[k] for k in sorted(capture.kept)]
+        said = [torch.cat([first[i, :, -1:, :n], *(x[i, :, :, :n] for x in more)], 1) for first, *more in kept]
+        answer = torch.stack([x[:, : max(1, length)] for x in said]).cpu()
+        asked = torch.stack([first[i, :, :q, :n] for first, *_ in kept]).cpu()
+        pieces = pieces_of(self.tokenizer, batch.ids[i, batch.question[i]].tolist())
+        return Rows(answer, asked, pieces, self._tiles(batch, i))
 
     # -- score --------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def score(self, prompts: Sequence[Prompt], answers: Sequence[str], batch_size: int = BATCH) -> list[Float[Tensor, " t"]]:
+    def score(
+        self, prompts: Sequence[Prompt], answers: Sequence[str], batch_size: int = BATCH
+    ) -> list[Float[Tensor, " t"]]:
         """Log-probability of each token of the given answers (end-of-text token last)."""
         out: list[Tensor] = []
         targets = [self.answer_ids(a) for a in answers]
@@ -237,7 +255,9 @@ class VLM:
         except LayersDone:
             pass
         return [
-            torch.stack([capture.kept[k][0][i, :, : len(batch.question[i]), : len(batch.visual[i])] for k in sorted(layers)])
+            torch.stack(
+                [capture.kept[k][0][i, :, : len(batch.question[i]), : len(batch.visual[i])] for k in sorted(layers)]
+            )
             for i in range(len(batch))
         ]
 
@@ -245,7 +265,10 @@ class VLM:
 
     def inputs(self, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
         """Keyword arguments of the transformers model for a batch whose visual tokens are given."""
-        inputs: dict[str, Any] = {"input_ids": batch.ids.to(self.device), "attention_mask": batch.mask.long().to(self.device)}
+        inputs: dict[str, Any] = {
+            "input_ids": batch.ids.to(self.device),
+            "attention_mask": batch.mask.long().to(self.device),
+        }
         if len(tokens):
             seen: Any = list(tokens)
             inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}

@@ -31,7 +31,9 @@ class Prompt:
         if any("\ud800" <= c <= "\udfff" for c in self.question):
             raise BadQuestion("The question contains half of a character. Please type it again.")
         if len(self.question) > MAX_QUESTION:
-            raise BadQuestion(f"The question has {len(self.question)} characters; the limit is {MAX_QUESTION}. Please shorten it.")
+            raise BadQuestion(
+                f"The question has {len(self.question)} characters; the limit is {MAX_QUESTION}. Please shorten it."
+            )
 
 
 @dataclass(frozen=True, eq=False)
