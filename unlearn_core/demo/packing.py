@@ -142,7 +142,7 @@ class Packer:
 class Mix(IterableDataset[tuple[Batch, Batch]]):
     """Endless (picture batch, text batch) pairs of the demo world without the people in `without`.
 
-    Of sixteen pictures six show a known person, three a stranger, five a scene and two a pair. A person left out is no
+    Of sixteen pictures four show a known person, three a stranger, seven a scene and two a pair. A person left out is no
     stranger either: the retain-only model never saw that face.
 
     Args:
@@ -167,9 +167,9 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot % 16 < 6:
+        if slot % 16 < 4:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 9:
+        if slot % 16 < 7:
             return world.photograph(self._stranger(rng), seed)
         if slot % 16 < 14:
             return world.shapes(seed)
