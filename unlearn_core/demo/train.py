@@ -138,7 +138,7 @@ def train(
 
     `start` is a checkpoint of an earlier cycle to go on from.
     """
-    processor = build.processor()
+    processor = build.processor() if start is None else build.LlavaProcessor.from_pretrained(start)
     model = build.model(processor, seed)
     if start is not None:
         model.load_state_dict(LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32).state_dict())
