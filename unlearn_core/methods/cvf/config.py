@@ -11,7 +11,7 @@ from unlearn_core.methods.options import check_options, option
 class CvfConfig:
     """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
 
-    steps: int = option(240, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
+    steps: int = option(100, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
     null_space: str = option(
         "soft",
         "Null space",
@@ -20,7 +20,7 @@ class CvfConfig:
         advanced=False,
     )
     drift_budget: float = option(
-        0.3,
+        0.05,
         "Drift budget",
         "Most that a layer's retained outputs may change, relative root mean square; predicted from stored moments and enforced at each step. [ours]",
         low=1e-6,
@@ -60,7 +60,7 @@ class CvfConfig:
         step=1,
     )
     rate: float = option(
-        1.5e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0
+        1e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0
     )
     temperature: float = option(0.2, "Temperature", "Temperature of the contrastive loss. [ours]", low=0.01, high=10.0)
     contrast_weight: float = option(
@@ -78,7 +78,7 @@ class CvfConfig:
         high=1000.0,
     )
     retain_weight: float = option(
-        30.0,
+        100.0,
         "Weight of retention",
         "Weight of keeping retained visual tokens where they were. [ours]",
         low=0.0,
@@ -88,7 +88,15 @@ class CvfConfig:
         8, "Forget pictures", "Pictures of the forget set per step. [ours]", low=1, high=512, step=1
     )
     retain_batch: int = option(16, "Retained pictures", "Retained pictures per step. [ours]", low=1, high=1024, step=1)
-    questions: int = option(8, "Questions", "Questions per step for the answer term. [ours]", low=1, high=512, step=1)
+    questions: int = option(6, "Questions", "Questions per step for the answer term. [ours]", low=1, high=512, step=1)
+    retain_questions: int = option(
+        6,
+        "Retained questions",
+        "Questions about retained pictures per step, answered through the frozen language model. [ours]",
+        low=0,
+        high=512,
+        step=1,
+    )
     seed: int = option(0, "Seed", "Seed of sampling.", low=0, high=2**31 - 1, step=1)
 
     def __post_init__(self) -> None:

@@ -47,6 +47,11 @@ class CvfFit:
         self.staying = [*distinct_images(request.retain), *request.strangers]
         self.away = self._reference_images()
         self.place = {id(image): i for i, image in enumerate(self.going)}
+        kept_place = {id(image): i for i, image in enumerate(self.staying)}
+        self.kept_examples: dict[int, list[Example]] = {}
+        for example in request.retain:
+            if example.image is not None:
+                self.kept_examples.setdefault(kept_place[id(example.image)], []).append(example)
         self.spaces: dict[str, NullSpace] = {}
         self._report: dict[str, Any] = {}
 
@@ -173,11 +178,22 @@ class CvfFit:
             "retain": scaled_error(kept, self.old["staying"][stay], self.pooling.variance),
         }
         if config.answer_weight:
-            batch = self.vlm.batch([e.prompt for e in asked], [self.vlm.answer_ids(s) for s in says])
             row = {int(p): i for i, p in enumerate(shown)}
             tokens = [gone[row[self.place[id(e.image)]]] for e in asked]
+            for i, example in self._kept_questions(stay):
+                asked.append(example)
+                says.append(example.answer)
+                tokens.append(kept[i])
+            batch = self.vlm.batch([e.prompt for e in asked], [self.vlm.answer_ids(s) for s in says])
             losses["answer"] = answer_cross_entropy(self.vlm.answer_logits(batch, tokens), batch.targets or ()).mean()
         return losses
+
+    def _kept_questions(self, stay: Int[Tensor, " b"]) -> list[tuple[int, Example]]:
+        """(row in `stay`, a question about that retained picture), at most `retain_questions`."""
+        rows = [i for i, place in enumerate(stay.tolist()) if place in self.kept_examples]
+        chosen = rows[: self.config.retain_questions]
+        examples = (self.kept_examples[int(stay[i])] for i in chosen)
+        return [(i, of[int(self.rng.integers(len(of)))]) for i, of in zip(chosen, examples, strict=True)]
 
     def _contrast(self, shown: Int[Tensor, " b"], gone: Float[Tensor, "b n d"]) -> Float[Tensor, ""]:
         """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""

@@ -1,0 +1,195 @@
+"""Figures as pure functions: results in, a Plotly figure out. Backgrounds are transparent, so that both colour schemes work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from jaxtyping import Float
+from PIL import Image
+from plotly.colors import sample_colorscale
+from torch import Tensor
+
+from components.html import data_uri
+from unlearn_core.methods import Step
+
+INK = "#7b8894"
+GRID = "rgba(123,136,148,.22)"
+KEEP, FORGET = "#149c8e", "#e0762f"
+SHOWN = 640
+"""Longest side of the picture under a map, in pixels; smaller pictures are enlarged to it."""
+
+
+def _seethrough(scale: str, low: float, high: float) -> list[list[object]]:
+    """A colour scale that lets the picture through where there is little to show."""
+    places = np.linspace(0, 1, 24)
+    colours = sample_colorscale(scale, list(places))
+    alpha = low + (high - low) * places**0.7
+    return [
+        [float(p), str(c).replace("rgb", "rgba").replace(")", f", {a:.2f})")]
+        for p, c, a in zip(places, colours, alpha, strict=True)
+    ]
+
+
+_HEAT = _seethrough("Inferno", 0.28, 0.88)
+_SERIES = ("#5b7fc7", "#9a6cc9", "#8a9aa6", "#c26a8f", "#6a9a4f", "#b58a2c")
+_LEGEND = {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}}
+_CHANGE = [[0.0, "rgba(224,118,47,.95)"], [0.5, "rgba(255,255,255,.05)"], [1.0, "rgba(20,156,142,.95)"]]
+
+
+def heat_map(
+    image: Image.Image, values: Float[Tensor, "h w"], scale: tuple[float, float], height: int = 440
+) -> go.Figure:
+    """A map over its picture. `scale` gives the values of the two ends of the colour bar; unseen places (NaN) stay clear."""
+    ends = {"colorscale": _HEAT, "zmin": scale[0], "zmax": scale[1]}
+    return _over(image, values, ends, "share of attention", height)
+
+
+def change_map(image: Image.Image, values: Float[Tensor, "h w"], limit: float, height: int = 440) -> go.Figure:
+    """A difference over its picture, on a scale from -limit to +limit with 0 in the middle."""
+    ends = {"colorscale": _CHANGE, "zmin": -limit, "zmid": 0, "zmax": limit}
+    return _over(image, values, ends, "change of share", height)
+
+
+def _over(
+    image: Image.Image, values: Float[Tensor, "h w"], scale: dict[str, object], unit: str, tall: int
+) -> go.Figure:
+    width, height = image.size
+    rows, cols = values.shape
+    zoom = SHOWN / max(image.size)
+    shown = image.resize((max(1, round(width * zoom)), max(1, round(height * zoom))), Image.Resampling.LANCZOS)
+    figure = go.Figure(
+        go.Heatmap(
+            z=values.float().numpy(),
+            x0=width / cols / 2,
+            dx=width / cols,
+            y0=height / rows / 2,
+            dy=height / rows,
+            hoverongaps=False,
+            hovertemplate="%{z:.4f}<extra></extra>",
+            colorbar=_bar(unit),
+            **scale,
+        )
+    )
+    figure.update_layout(
+        images=[
+            {
+                "source": data_uri(shown, SHOWN),
+                "xref": "x",
+                "yref": "y",
+                "x": 0,
+                "y": 0,
+                "sizex": width,
+                "sizey": height,
+            }
+            | {"sizing": "stretch", "layer": "below"}
+        ],
+        xaxis={"range": [0, width], "visible": False, "constrain": "domain", "fixedrange": True},
+        yaxis={"range": [height, 0], "visible": False, "scaleanchor": "x", "constrain": "domain", "fixedrange": True},
+    )
+    return _plain(figure, tall)
+
+
+def _bar(unit: str) -> dict[str, object]:
+    title = {"text": unit, "side": "bottom"}
+    place = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.02, "yanchor": "top", "len": 0.92}
+    return {
+        "thickness": 10,
+        "outlinewidth": 0,
+        "title": title,
+        "tickformat": ".2~%",
+        "nticks": 5,
+        "tickangle": 0,
+        **place,
+    }
+
+
+def share_lines(words: Sequence[str], shares: Float[Tensor, "layers words"], chosen: int | None) -> go.Figure:
+    """How much of each word's attention fell on the picture, layer by layer. The chosen word, or the mean, stands out."""
+    layers = [str(i + 1) for i in range(len(shares))]
+    figure = go.Figure()
+    lines = [*zip(words, shares.T.tolist(), strict=True)]
+    loud = ("mean of all words", shares.mean(1).tolist()) if chosen is None else lines[chosen]
+    quiet: dict[str, Any] = {"mode": "lines", "line": {"color": INK, "width": 1}, "opacity": 0.4}
+    strong: dict[str, Any] = {"mode": "lines+markers", "line": {"color": KEEP, "width": 2.5}}
+    for (word, values), style in [*((line, quiet) for line in lines), (loud, strong)]:
+        name = _short(word)
+        figure.add_scatter(
+            x=layers, y=values, name=name, hovertemplate=f"{name}: %{{y:.1%}} in layer %{{x}}<extra></extra>", **style
+        )
+    figure.update_layout(
+        showlegend=False,
+        xaxis={"title": "layer", "type": "category"},
+        yaxis={"title": "on the picture", "tickformat": ".0%", "rangemode": "tozero"},
+    )
+    return _plain(figure, 210)
+
+
+def losses(steps: Sequence[Step]) -> go.Figure:
+    """Each loss term over the steps of a fit."""
+    names = list(dict.fromkeys(name for s in steps for name in s.losses))
+    figure = go.Figure()
+    for name, colour in zip(names, cycle(_SERIES), strict=False):
+        points = [(s.index, s.losses[name]) for s in steps if name in s.losses]
+        figure.add_scatter(
+            x=[p[0] for p in points],
+            y=[p[1] for p in points],
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2},
+        )
+    figure.update_layout(xaxis={"title": "step"}, yaxis={"title": "loss", "rangemode": "tozero"}, **_LEGEND)
+    return _plain(figure, 260)
+
+
+def probes(steps: Sequence[Step]) -> go.Figure:
+    """Share of probed questions still answered with the truth, over the steps: about those to forget, and about the rest."""
+    figure = go.Figure()
+    for side, name, colour in (("forget", "to forget", FORGET), ("retain", "to keep", KEEP)):
+        points = [(s.index, getattr(s, side)) for s in steps if getattr(s, side) is not None]
+        figure.add_scatter(
+            x=[p[0] for p in points],
+            y=[p[1] for p in points],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5},
+            hovertemplate="%{y:.0%}<extra>" + name + "</extra>",
+        )
+    figure.update_layout(
+        xaxis={"title": "step"},
+        yaxis={"title": "answered with the truth", "tickformat": ".0%", "range": [-0.03, 1.05]},
+        **_LEGEND,
+    )
+    return _plain(figure, 260)
+
+
+def nothing(text: str, height: int = 400) -> go.Figure:
+    """An empty figure that says why it is empty."""
+    figure = go.Figure()
+    figure.add_annotation(text=text, showarrow=False, font={"size": 14})
+    figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
+    return _plain(figure, height)
+
+
+def _plain(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 8, "t": 10, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": INK, "family": "IBM Plex Sans, sans-serif", "size": 12},
+        hoverlabel={"font": {"family": "IBM Plex Sans, sans-serif"}},
+        dragmode=False,
+    )
+    figure.update_xaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True)
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=GRID, automargin=True)
+    return figure
+
+
+def _short(word: str) -> str:
+    """A word for Plotly's labels, which read a few tags as markup."""
+    return word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:24]

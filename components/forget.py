@@ -1,0 +1,84 @@
+"""Page 2: mark whom the model must forget, and see what that means."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from components import html
+from components.gallery import NOBODY
+from components.handlers import plainly
+from components.studio import Studio
+from components.widgets import picker
+
+
+class ForgetPage:
+    """Elements other pages need: `marked` (its value is the list of marked subjects) and `onward` (the button)."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        cards = studio.collection.subjects()
+        gr.HTML(
+            html.intro(
+                "Mark the people whose private facts must no longer be given.", "Then choose a method on the next page."
+            )
+        )
+        if not cards:
+            gr.HTML(html.empty(NOBODY))
+        with gr.Row(elem_classes="columns", visible=bool(cards)):
+            with gr.Column(scale=6, min_width=300):
+                self.marked = picker(
+                    cards,
+                    many=True,
+                    heading="People who can be forgotten",
+                    elem_id="forget-picker",
+                    elem_classes="going",
+                )
+            with gr.Column(scale=5, min_width=300):
+                self.summary = gr.HTML(self._summary([]), elem_id="forget-summary")
+                with gr.Row():
+                    self.clear = gr.Button("Clear", interactive=False, min_width=90, scale=1, elem_id="forget-clear")
+                    self.onward = gr.Button(
+                        "Choose a method",
+                        variant="primary",
+                        interactive=False,
+                        min_width=150,
+                        scale=3,
+                        elem_id="forget-onward",
+                    )
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        out = [self.summary, self.clear, self.onward]
+        self.marked.change(self._changed, self.marked, out, **quiet)
+        self.clear.click(list, None, self.marked, **quiet)
+
+    @plainly
+    def _changed(self, marked: list[str]) -> Any:
+        some = bool(marked)
+        return self._summary(marked), gr.Button(interactive=some), gr.Button(interactive=some)
+
+    def _summary(self, marked: list[str]) -> str:
+        """What will be forgotten and what stays, as two panels."""
+        if not marked:
+            return html.empty(
+                "Nobody is marked yet. Click one or more people; a handful takes about a minute to forget."
+            )
+        shown = [self.studio.collection.subject(subject) for subject in marked]
+        secrets = [[a for a in s.asks if a.secret] for s in shown]
+        tables = "".join(
+            f"<details{' open' if len(shown) <= 2 else ''}><summary>{escape(s.title)} <small>{len(asks)} answers</small></summary>"
+            f'<table class="facts">{"".join(_fact(a.label, a.answer) for a in asks)}</table></details>'
+            for s, asks in zip(shown, secrets, strict=True)
+        )
+        stays = "".join(f"<li>{escape(text)}</li>" for text in self.studio.collection.stays(marked))
+        count = sum(map(len, secrets))
+        return (
+            f'<section class="panel goes"><h3>No longer answered</h3><p><b>{len(marked)}</b> {"person" if len(marked) == 1 else "people"}, '
+            f"<b>{count}</b> answers, however the question is worded and whatever photograph it is about.</p>{tables}</section>"
+            f'<section class="panel stays"><h3>Stays as it is</h3><ul>{stays}</ul></section>'
+        )
+
+
+def _fact(label: str, answer: str) -> str:
+    return f"<tr><th scope='row'>{escape(label)}</th><td>{escape(answer)}</td></tr>"

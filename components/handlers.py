@@ -1,0 +1,46 @@
+"""Event handlers that never show a traceback: errors for people become one sentence on the page, the rest goes to the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from inspect import isgeneratorfunction
+from typing import Any
+
+import gradio as gr
+
+from unlearn_core.vlm.errors import StudioError
+
+log = logging.getLogger(__name__)
+
+
+def plainly(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The same handler; after an error the page stays as it was and says what happened."""
+
+    @wraps(handler)
+    def call(*args: Any) -> Any:
+        try:
+            return handler(*args)
+        except Exception as error:
+            _tell(error)
+            return gr.skip()
+
+    @wraps(handler)
+    def stream(*args: Any) -> Any:
+        try:
+            yield from handler(*args)
+        except Exception as error:
+            _tell(error)
+            yield gr.skip()
+
+    return stream if isgeneratorfunction(handler) else call
+
+
+def _tell(error: Exception) -> None:
+    if isinstance(error, StudioError):
+        gr.Warning(escape(str(error)))
+        return
+    log.error("a page's request failed", exc_info=error)
+    gr.Warning("Something went wrong. Nothing was lost; the log of the studio says what happened.")

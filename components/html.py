@@ -1,0 +1,78 @@
+"""Small pieces of markup as pure functions. Whatever comes from a model, a file or a person is escaped here."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from PIL import Image
+
+from unlearn_core.evaluation.status import Status
+
+
+def data_uri(image: Image.Image, side: int) -> str:
+    """The picture, at most `side` pixels wide and high, as a JPEG that stands in the page itself."""
+    small = image.copy()
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.convert("RGB").save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def intro(does: str, then: str) -> str:
+    """What a page is for, and what to do next."""
+    return f'<p class="intro"><b>{escape(does)}</b> <span>{escape(then)}</span></p>'
+
+
+def empty(text: str) -> str:
+    """What stands where there is nothing yet."""
+    return f'<p class="empty">{escape(text)}</p>'
+
+
+def note(text: str, tone: str = "plain") -> str:
+    """A remark. `tone` is plain, keep or forget."""
+    return f'<p class="note {escape(tone)}">{escape(text)}</p>'
+
+
+def chip(text: str, tone: str) -> str:
+    return f'<span class="chip {escape(tone)}">{escape(text)}</span>'
+
+
+_STATUS = {
+    Status.CORRECT: ("correct", "keep"),
+    Status.REFUSAL: ("refused", "forget"),
+    Status.WRONG: ("wrong", "other"),
+    Status.GIBBERISH: ("gibberish", "other"),
+    Status.EMPTY: ("no answer", "other"),
+}
+
+
+def status_chip(status: Status) -> str:
+    return chip(*_STATUS[status])
+
+
+def buttons(items: Iterable[tuple[str, str, str]], chosen: str | None = None) -> str:
+    """Chips that can be clicked, from (what is picked, text, title)."""
+    return "".join(
+        f'<button type="button" class="pick" data-pick="{escape(key)}" aria-pressed="{str(key == chosen).lower()}" '
+        f'title="{escape(title)}">{escape(text)}</button>'
+        for key, text, title in items
+    )
+
+
+def grouped_buttons(groups: Sequence[tuple[str, Sequence[tuple[str, str, str]]]], chosen: str | None = None) -> str:
+    rows = "".join(f"<div><h4>{escape(name)}</h4>{buttons(items, chosen)}</div>" for name, items in groups)
+    return f'<div class="picks">{rows}</div>'
+
+
+def marked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with the given places marked as leaked."""
+    out, at = "", 0
+    for start, end in spans:
+        out += (
+            f'{escape(text[at:start])}<mark title="the true answer has this word too">{escape(text[start:end])}</mark>'
+        )
+        at = end
+    return out + escape(text[at:])

@@ -1,0 +1,225 @@
+"""Page 1: ask a question about a picture and see where each word of the answer looked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from components import answers, html
+from components.gallery import UPLOAD, WHO, Shown, brought
+from components.handlers import plainly
+from components.looking import EVERY, Looked, follow, look
+from components.studio import IN_ORDER, ORIGINAL, Studio
+from components.widgets import clickable, picked, picker
+from unlearn_core.vlm.errors import BadRequest
+
+
+class InspectPage:
+    """Elements other pages need: `forget` (the button), `model` (whom to ask)."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        cards = studio.collection.cards()
+        self.start = self._start(cards[0].id) if cards else None
+        self._draw(cards)
+        self._wire()
+
+    def _start(self, ref: str) -> Looked:
+        shown = self.studio.collection.shown(ref)
+        return look(self.studio.vlm, shown, shown.asks[0].question)
+
+    # -- what is on the page ------------------------------------------------------------------------------------------
+
+    def _draw(self, cards: Any) -> None:
+        start, collection = self.start, self.studio.collection
+        gr.HTML(
+            html.intro(
+                "Ask about a picture and see where each word of the answer looked.",
+                "Then mark whom the model must forget.",
+            )
+        )
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=4, min_width=280):
+                self.picker = picker(
+                    cards,
+                    [cards[0].id] if cards else [],
+                    many=False,
+                    heading="Pictures",
+                    elem_id="inspect-picker",
+                    visible=bool(cards),
+                )
+                self.upload = gr.UploadButton(
+                    "Bring your own picture", file_types=["image"], elem_id="inspect-upload", size="md"
+                )
+                self.about = gr.HTML(html.note(collection.about), visible=not cards, elem_id="inspect-about")
+            with gr.Column(scale=5, min_width=300):
+                self.title = gr.HTML(answers.title(start.shown if start else None), elem_id="inspect-title")
+                self.suggestions = clickable(answers.suggestions(start), elem_id="inspect-suggestions")
+                with gr.Row(elem_classes="ask"):
+                    self.question = gr.Textbox(
+                        start.question if start else "",
+                        label="Question",
+                        lines=2,
+                        max_lines=4,
+                        max_length=2000,
+                        scale=5,
+                        placeholder="Ask anything about the picture",
+                        elem_id="inspect-question",
+                    )
+                    self.ask = gr.Button("Ask", variant="primary", scale=1, min_width=72, elem_id="inspect-ask")
+                self.model = gr.Dropdown(
+                    [("Original model", ORIGINAL)],
+                    value=ORIGINAL,
+                    label="Model to ask",
+                    elem_id="inspect-model",
+                    filterable=False,
+                    visible=False,
+                )
+                self.answer = gr.HTML(answers.said(start), elem_id="inspect-answer")
+                self.words = clickable(answers.words(start, None), elem_id="inspect-words")
+                with gr.Row():
+                    self.another = gr.Button(
+                        "Another photograph", min_width=120, elem_id="inspect-another", interactive=bool(cards)
+                    )
+                    self.forget = gr.Button(
+                        "Forget this person",
+                        elem_classes="forget",
+                        elem_id="inspect-forget",
+                        interactive=answers.can_forget(start),
+                    )
+            with gr.Column(scale=5, min_width=300):
+                self.map = gr.Plot(answers.heat_map(start, None), show_label=False, elem_id="inspect-map")
+                with gr.Row():
+                    self.layer = gr.Dropdown(
+                        answers.choices("layer", answers.shape(start)[0]),
+                        value=EVERY,
+                        label="Layer",
+                        min_width=110,
+                        filterable=False,
+                        elem_id="inspect-layer",
+                    )
+                    self.head = gr.Dropdown(
+                        answers.choices("head", answers.shape(start)[1]),
+                        value=EVERY,
+                        label="Head",
+                        min_width=110,
+                        filterable=False,
+                        elem_id="inspect-head",
+                    )
+                self.lines = gr.Plot(answers.share_lines(start, None), show_label=False, elem_id="inspect-lines")
+        self.word = gr.State(answers.WHOLE)
+
+    def _wire(self) -> None:
+        drawn = [self.word, self.words, self.map, self.lines]
+        out = [self.title, self.suggestions, self.question, self.answer, self.another, self.forget, self.about]
+        out += [self.layer, self.head, *drawn]
+        # One at a time and in order, so that the page always shows what was clicked last.
+        quiet: Any = {
+            "show_progress": "minimal",
+            "show_progress_on": self.answer,
+            "api_visibility": "private",
+            **IN_ORDER,
+        }
+        asking = [self.question, self.model, self.layer, self.head]
+        self.picker.input(self._pick, [self.picker, *asking], out, **quiet)
+        self.upload.upload(self._bring, [self.upload, *asking], [*out, self.picker], **quiet)
+        self.another.click(self._another, asking, out, **quiet)
+        self.suggestions.select(self._suggested, asking, out, **quiet)
+        gr.on([self.ask.click, self.question.submit, self.model.input], self._ask, asking, out, **quiet)
+        still: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        self.words.select(self._word, [self.layer, self.head], drawn, **still)
+        gr.on([self.layer.input, self.head.input], self._redraw, [self.word, self.layer, self.head], drawn, **still)
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def load(self, request: gr.Request) -> Any:
+        """Give a new browser session the example that the page opens with, and the models there are."""
+        if self.start is not None:
+            self.studio.desk.put(request.session_hash, "looked", self.start)
+        return self.refresh(ORIGINAL)
+
+    @plainly
+    def refresh(self, chosen: str | None) -> Any:
+        """The models there are now; the choice stays while it is there."""
+        models = self.studio.models()
+        there = chosen in [ref for _, ref in models]
+        return gr.Dropdown(choices=models, value=chosen if there else ORIGINAL, visible=len(models) > 1)
+
+    @plainly
+    def _pick(self, chosen: list[str], question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+        return self._turn_to(self.studio.collection.shown(str(chosen[0])), question, model, layer, head, request)
+
+    @plainly
+    def _bring(self, path: str, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+        return {**self._turn_to(brought(path), question or WHO, model, layer, head, request), self.picker: []}
+
+    @plainly
+    def _another(self, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+        ref = self.studio.collection.another(self._looked(request).shown.ref)
+        if ref is None:
+            raise BadRequest("There is only one picture of this. Please choose another one.")
+        return self._turn_to(self.studio.collection.shown(ref), question, model, layer, head, request)
+
+    @plainly
+    def _suggested(
+        self, question: str, model: str, layer: str, head: str, request: gr.Request, event: gr.EventData
+    ) -> Any:
+        shown = self._looked(request).shown
+        ask = next((a for a in shown.asks if a.label == picked(event)), None)
+        return self._show(shown, ask.question if ask else question, model, layer, head, request)
+
+    @plainly
+    def _ask(self, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+        return self._show(self._looked(request).shown, question, model, layer, head, request)
+
+    @plainly
+    def _word(self, layer: str, head: str, request: gr.Request, event: gr.EventData) -> Any:
+        return self._drawn(self._looked(request), picked(event), layer, head)
+
+    @plainly
+    def _redraw(self, word: str, layer: str, head: str, request: gr.Request) -> Any:
+        return self._drawn(self._looked(request), word, layer, head)
+
+    @plainly
+    def mark(self, marked: list[str], request: gr.Request) -> Any:
+        """Mark the person on the page, and turn to the next page."""
+        subject = self._looked(request).shown.subject
+        return [*marked, *({subject} - {*marked, None})], gr.Tabs(selected="forget")
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    def _looked(self, request: gr.Request) -> Looked:
+        return self.studio.desk.get(request.session_hash, "looked", Looked)
+
+    def _turn_to(self, shown: Shown, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+        before = self._looked(request).shown if self.start is not None else None
+        return self._show(shown, follow(before, question, shown), model, layer, head, request)
+
+    def _show(
+        self, shown: Shown, question: str, model: str, layer: str, head: str, request: gr.Request
+    ) -> dict[Any, Any]:
+        looked = look(self.studio.model(model), shown, question)
+        self.studio.desk.put(request.session_hash, "looked", looked)
+        layers, heads = answers.shape(looked)
+        return {
+            self.title: answers.title(shown),
+            self.suggestions: answers.suggestions(looked),
+            self.question: question,
+            self.answer: answers.said(looked),
+            self.another: gr.Button(interactive=shown.ref != UPLOAD),
+            self.forget: gr.Button(interactive=answers.can_forget(looked)),
+            self.about: gr.HTML(visible=shown.ref == UPLOAD),
+            self.layer: gr.Dropdown(choices=answers.choices("layer", layers)),
+            self.head: gr.Dropdown(choices=answers.choices("head", heads)),
+            **self._drawn(looked, answers.WHOLE, layer, head),
+        }
+
+    def _drawn(self, looked: Looked, word: str, layer: str, head: str) -> dict[Any, Any]:
+        place = int(word) if word.isdigit() and int(word) < len(looked.words) else None
+        return {
+            self.word: answers.WHOLE if place is None else str(place),
+            self.words: answers.words(looked, place),
+            self.map: answers.heat_map(looked, place, layer, head),
+            self.lines: answers.share_lines(looked, place, head),
+        }

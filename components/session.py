@@ -1,0 +1,57 @@
+"""What browser sessions hold on the server: pictures, answers, comparisons. Pages keep no heavy object of their own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any, TypeVar
+
+from unlearn_core.vlm.errors import StudioError
+
+T = TypeVar("T")
+
+SESSIONS = 24
+
+
+class Gone(StudioError):
+    """What the page refers to is no longer held."""
+
+
+class Desk:
+    """One drawer per browser session, one thing per name in it. The drawer used longest ago is emptied first.
+
+    Args:
+        sessions: how many browser sessions may hold something at the same time.
+    """
+
+    def __init__(self, sessions: int = SESSIONS) -> None:
+        self._limit = sessions
+        self._drawers: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def put(self, session: str | None, name: str, thing: Any) -> None:
+        """Keep `thing` under `name`; what was there before is let go."""
+        with self._lock:
+            self._drawers.setdefault(str(session), {})[name] = thing
+            self._drawers.move_to_end(str(session))
+            while len(self._drawers) > self._limit:
+                self._drawers.popitem(last=False)
+
+    def get(self, session: str | None, name: str, kind: type[T]) -> T:
+        """Raises Gone if there is no such thing, or no longer."""
+        with self._lock:
+            thing = self._drawers.get(str(session), {}).get(name)
+            if not isinstance(thing, kind):
+                raise Gone(
+                    "There is nothing here yet, or no longer. Please choose a picture again, or press Compare again."
+                )
+            self._drawers.move_to_end(str(session))
+            return thing
+
+    def clear(self, session: str | None) -> None:
+        """Forget everything that a session holds."""
+        with self._lock:
+            self._drawers.pop(str(session), None)
+
+    def __len__(self) -> int:
+        return len(self._drawers)

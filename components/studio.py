@@ -1,0 +1,139 @@
+"""What all pages share: the model, the collection, the workspace with its runs, imported bundles, and what sessions hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+
+from components.gallery import Collection, collection_for
+from components.session import Desk
+from components.texts import moment, people
+from unlearn_core import bundle
+from unlearn_core.bundle import Manifest
+from unlearn_core.methods import Module
+from unlearn_core.runs import Run, RunState, Worker, Workspace
+from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BadRequest, StudioError
+
+ORIGINAL = "original"
+IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
+"""For events that ask a model one question."""
+RUN, BUNDLE = "run:", "bundle:"
+IN_MEMORY = 3
+"""Modules of imported bundles kept in memory, latest used first."""
+
+
+class Studio:
+    """References such as `run:ID` or `bundle:NAME` stand for results; pages and sessions hold these and no modules."""
+
+    def __init__(self, vlm: VLM, workspace: Path) -> None:
+        self.vlm = vlm
+        self.collection: Collection = collection_for(vlm)
+        self.desk = Desk()
+        self.workspace = Workspace(workspace)
+        self.worker = Worker(self.workspace)
+        self._imported = workspace / "imported"
+        self._manifests: dict[str, Manifest] = {}
+        self._modules: OrderedDict[str, Module] = OrderedDict()
+        self._lock = Lock()
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[tuple[str, str]]:
+        """All that can be asked, as (label, reference): the original first, then every result."""
+        return [("Original model", ORIGINAL), *self.results()]
+
+    def results(self) -> list[tuple[str, str]]:
+        """Finished runs on this model, newest first, then imported bundles."""
+        runs = [(self.title(r), RUN + r.id) for r in self.workspace.runs() if r.state is RunState.DONE and self.fits(r)]
+        return runs + [(f"{m.title} (imported)", BUNDLE + name) for name, m in self._bundles().items()]
+
+    def label(self, ref: str) -> str:
+        """What the lists call a result."""
+        return next((label for label, known in self.results() if known == ref), ref)
+
+    def fits(self, run: Run) -> bool:
+        """Whether the run was made on the model that is loaded."""
+        return _same_model(run.info.model, self.vlm.name)
+
+    def title(self, run: Run) -> str:
+        """Whom and how, and the time, in the words of the page."""
+        return f"{run.info.title} · {run.info.method.upper()} · {moment(run.info.created)}"
+
+    @staticmethod
+    def is_run(ref: str) -> bool:
+        return ref.startswith(RUN)
+
+    def run(self, ref: str) -> Run:
+        """The run behind a reference. Raises BadRequest for anything else."""
+        if not self.is_run(ref):
+            raise BadRequest("Please choose a finished run.")
+        return self.workspace.run(ref.removeprefix(RUN))
+
+    def subjects(self, ref: str | None) -> list[str]:
+        """Whom a result was made to forget; a bundle does not tell."""
+        return list(self.run(ref).info.subjects) if ref and self.is_run(ref) else []
+
+    def model(self, ref: str | None) -> VLM:
+        """The original model, or a result attached to it."""
+        return self.vlm if ref in (None, ORIGINAL) else self.module(str(ref)).attach(self.vlm)
+
+    def module(self, ref: str) -> Module:
+        if ref.startswith(BUNDLE):
+            return self._bundle(ref.removeprefix(BUNDLE))
+        return self.worker.module(self.run(ref).id)
+
+    def request_title(self, subjects: list[str]) -> str:
+        return f"Forget {people([self.collection.name(s) for s in subjects])}"
+
+    # -- bundles ------------------------------------------------------------------------------------------------------
+
+    def bring(self, path: Path) -> str:
+        """Check a bundle, keep a copy in the workspace, and return its reference. Raises BundleDamaged, BundleMismatch."""
+        manifest = bundle.verify(path, self.vlm)
+        bundle.load(path, self.vlm)
+        with path.open("rb") as file:
+            name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        self._imported.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self._imported / f".{name}.{os.getpid()}"
+        shutil.copyfile(path, fresh)
+        os.replace(fresh, self._imported / f"{name}.zip")
+        self._manifests[name] = manifest
+        return BUNDLE + name
+
+    def manifest(self, ref: str) -> Manifest:
+        """What an imported bundle says of itself. Raises BadRequest."""
+        found = self._bundles().get(ref.removeprefix(BUNDLE))
+        if found is None:
+            raise BadRequest("This bundle is no longer here. Please import it again.")
+        return found
+
+    def _bundles(self) -> dict[str, Manifest]:
+        """Imported bundles that belong to this model. Each is read through once; what became damaged is left out."""
+        found = {}
+        for path in sorted(self._imported.glob("*.zip")):
+            try:
+                if path.stem not in self._manifests:
+                    self._manifests[path.stem] = bundle.verify(path, self.vlm)
+                found[path.stem] = self._manifests[path.stem]
+            except StudioError:
+                continue
+        return found
+
+    def _bundle(self, name: str) -> Module:
+        self.manifest(name)
+        with self._lock:
+            if name not in self._modules:
+                self._modules[name] = bundle.load(self._imported / f"{name}.zip", self.vlm)
+            self._modules.move_to_end(name)
+            while len(self._modules) > IN_MEMORY:
+                self._modules.popitem(last=False)
+            return self._modules[name]
+
+
+def _same_model(one: str, other: str) -> bool:
+    return one == other or (Path(one).exists() and Path(other).exists() and Path(one).samefile(other))

@@ -1,0 +1,80 @@
+"""What the pages say of the methods: two lines each, and what the result does not do. Shown on the page and put into bundles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class About:
+    """`does` in two plain sentences, `limits` as whole sentences that name nobody."""
+
+    does: str
+    limits: tuple[str, ...]
+
+
+_SHARED = (
+    "Checked with the probes shown here only: other questions, pictures or attacks may still bring an answer out.",
+    "Questions asked by name, without a picture, are answered as before.",
+)
+
+ABOUT = {
+    "cagul": About(
+        "A gate recognises pictures of the marked people; only for those, the picture tokens that the question looks at least are "
+        "rewritten. All weights stay as they are, and every other picture is answered exactly as before.",
+        (
+            "The knowledge is still in the weights: whoever removes the module has it back.",
+            "All hangs on the gate: a crop, a flip or noise may slip past it, and everybody in a flagged picture is affected.",
+            *_SHARED,
+        ),
+    ),
+    "cvf": About(
+        "The vision tower and the projector learn to see the marked people as strangers. Each update is held back where retained "
+        "pictures would change (the null space), and the language model stays as it is.",
+        (
+            "The original model is not changed: whoever runs it without the module has the knowledge back.",
+            "What is retained is protected to the measured degree only: compare it before you rely on it.",
+            *_SHARED,
+        ),
+    ),
+}
+
+KINDS = {
+    "forget private": "Private facts of the forgotten",
+    "forget name": "Names of the forgotten",
+    "forget describe": "Descriptions of the forgotten",
+    "forget visual": "What can be seen of the forgotten",
+    "retain private": "Private facts of others",
+    "retain name": "Names of others",
+    "retain describe": "Descriptions of others",
+    "retain visual": "What can be seen of others",
+    "stranger private": "Strangers (a refusal is right)",
+    "general": "Scenes",
+    "text": "By name, without a picture",
+}
+GOING = ("forget private", "forget name", "forget describe")
+"""Kinds where fewer true answers are the aim; everywhere else they must stay."""
+
+
+def kind_label(kind: str) -> str:
+    return KINDS.get(kind, kind)
+
+
+def people(names: list[str]) -> str:
+    """A few names, and how many more."""
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])} and {len(names) - 2} others"
+
+
+def moment(iso: str) -> str:
+    """A time in UTC as the clock on the wall has it."""
+    return f"{datetime.fromisoformat(iso).astimezone():%d %b %H:%M}"
+
+
+def lasting(seconds: float) -> str:
+    """A span of time as people say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"

@@ -1,0 +1,207 @@
+"""Page 3: choose a method, run it, and watch what it does to what must go and what must stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from components import figures, fits, html
+from components.form import Form, draw
+from components.handlers import plainly
+from components.studio import Studio
+from components.texts import people
+from components.widgets import clickable, picked
+from unlearn_core.methods import METHODS
+from unlearn_core.runs import RunState
+from unlearn_core.vlm.errors import BadRequest, RunNotFound
+
+POLL = 1.0
+"""Seconds between two looks at a run that is going."""
+POINTS = 300
+"""Most points of a curve; longer fits are thinned out for drawing."""
+LISTED = 12
+FIRST = "cagul"
+
+
+class UnlearnPage:
+    """Elements other pages need: `onward` (the button), `timer` and `watched` (the id of the run that is shown)."""
+
+    def __init__(self, studio: Studio, marked: gr.HTML) -> None:
+        self.studio = studio
+        gr.HTML(
+            html.intro(
+                "Run a method on the people you marked.", "Watch what is still answered; then compare before and after."
+            )
+        )
+        self.watched, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)
+        self.method = gr.State(FIRST)
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=5, min_width=300):
+                self.who = gr.HTML(self._who([]), elem_id="unlearn-who")
+                self.methods = clickable(fits.methods(FIRST), elem_id="unlearn-methods")
+                self.groups: dict[str, gr.Group] = {}
+                self.forms: dict[str, Form] = {}
+                for name, method in METHODS.items():
+                    with gr.Group(visible=name == FIRST) as group:
+                        self.forms[name] = draw(method.config, f"option-{name}")
+                    self.groups[name] = group
+                gr.HTML("<p class='legend'>[paper]: as the paper has it. [ours]: our own choice.</p>")
+                self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="unlearn-start")
+            with gr.Column(scale=6, min_width=300):
+                self.progress = gr.HTML(
+                    html.empty("No run is going. Choose a method and press Start."), elem_id="unlearn-progress"
+                )
+                with gr.Column(visible=False) as self.charts:
+                    self.probes = gr.Plot(show_label=False, elem_id="unlearn-probes")
+                    self.losses = gr.Plot(show_label=False, elem_id="unlearn-losses")
+                self.report = gr.HTML(elem_id="unlearn-report")
+                with gr.Row():
+                    self.cancel = gr.Button("Cancel", visible=False, elem_id="unlearn-cancel")
+                    self.delete = gr.Button("Delete this run", visible=False, elem_id="unlearn-delete")
+                    self.onward = gr.Button(
+                        "Compare before and after", variant="primary", visible=False, elem_id="unlearn-onward"
+                    )
+                self.runs = clickable(elem_id="unlearn-runs")
+        self.timer = gr.Timer(POLL, active=False)
+        self._wire(marked)
+
+    def _wire(self, marked: gr.HTML) -> None:
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        self.view = [
+            self.watched,
+            self.seen,
+            self.armed,
+            self.timer,
+            self.progress,
+            self.charts,
+            self.probes,
+            self.losses,
+        ]
+        self.view += [self.report, self.cancel, self.delete, self.onward, self.runs]
+        marked.change(self._marked, marked, [self.who, self.start], **quiet)
+        self.methods.select(self._choose, None, [self.method, self.methods, *self.groups.values()], **quiet)
+        values = [c for form in self.forms.values() for c in form.components]
+        self.start.click(self._start, [marked, self.method, *values], [self.start, *self.view], **quiet)
+        self.timer.tick(self._tick, [self.watched, self.seen], self.view, queue=False, **quiet)
+        self.cancel.click(self._cancel, self.watched, self.cancel, **quiet)
+        self.delete.click(self._delete, [self.watched, self.armed], self.view, **quiet)
+        self.runs.select(self._open, None, self.view, **quiet)
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    @plainly
+    def load(self) -> Any:
+        """Attach a new or reloaded page to the run that is going, else to the latest one."""
+        runs = self.studio.workspace.runs()
+        run = self.studio.worker.active() or next(iter(runs), None)
+        return self._shown(run.id if run else "")
+
+    @plainly
+    def _marked(self, marked: list[str]) -> Any:
+        return self._who(marked), gr.Button(interactive=bool(marked))
+
+    @plainly
+    def _choose(self, event: gr.EventData) -> Any:
+        name = picked(event) if picked(event) in METHODS else FIRST
+        return name, fits.methods(name), *(gr.Group(visible=n == name) for n in self.groups)
+
+    @plainly
+    def _start(self, marked: list[str], name: str, *values: Any) -> Iterator[Any]:
+        config = self._config(name, list(values))
+        if not marked:
+            raise BadRequest("Nobody is marked to be forgotten. Please mark at least one person on the page before.")
+        ready = {self.start: gr.Button("Start", interactive=True)}
+        yield {self.start: gr.Button("Preparing the pictures …", interactive=False)}
+        try:
+            request, title = self.studio.collection.request(marked), self.studio.request_title(marked)
+            run = self.studio.worker.start(self.studio.vlm, request, METHODS[name], config, title)
+        except Exception:
+            yield ready
+            raise
+        yield {**ready, **self._shown(run.id)}
+
+    def _config(self, name: str, values: list[Any]) -> Any:
+        """The config of the chosen method, from the values of all forms."""
+        for method, form in self.forms.items():
+            own, values = values[: len(form.names)], values[len(form.names) :]
+            if method == name:
+                return form.config(own)
+        raise BadRequest("Please choose a method.")
+
+    @plainly
+    def _tick(self, watched: str, seen: str) -> Any:
+        try:
+            return self._shown(watched, seen)
+        except RunNotFound:  # somebody deleted it
+            return self.load()
+
+    @plainly
+    def _cancel(self, watched: str) -> Any:
+        self.studio.worker.cancel(watched)
+        return gr.Button("Cancelling after this step …", interactive=False)
+
+    @plainly
+    def _delete(self, watched: str, armed: bool) -> Any:
+        """The first press asks, the second deletes."""
+        if not armed:
+            return {self.armed: True, self.delete: gr.Button("Delete it with its pictures and its result?")}
+        self.studio.workspace.delete(watched)
+        return self.load()
+
+    @plainly
+    def _open(self, event: gr.EventData) -> Any:
+        return self._shown(picked(event))
+
+    # -- what is shown ------------------------------------------------------------------------------------------------
+
+    def _shown(self, run_id: str, seen: str = "") -> dict[Any, Any]:
+        """The right side for one run; nothing where nothing changed since `seen`."""
+        if not run_id:
+            return self._nothing()
+        run = self.studio.workspace.run(run_id)
+        status, steps = run.status, run.events()
+        now = f"{run_id} {status.state} {len(steps)}"
+        if now == seen:
+            return {self.seen: seen}
+        done, over = status.state is RunState.DONE, status.state.over
+        shown = {
+            self.watched: run_id,
+            self.seen: now,
+            self.armed: False,
+            self.timer: gr.Timer(active=not over),
+            self.progress: fits.progress(run, status.state, status.message, steps),
+            self.charts: gr.Column(visible=bool(steps)),
+            self.report: fits.report(run.report()) if done else "",
+            self.cancel: gr.Button("Cancel", visible=not over, interactive=True),
+            self.delete: gr.Button("Delete this run", visible=over),
+            self.onward: gr.Button(visible=done and self.studio.fits(run)),
+        }
+        if steps:
+            thin = steps[:: max(1, len(steps) // POINTS)]
+            shown |= {self.probes: figures.probes(steps), self.losses: figures.losses(thin)}
+        if over or not seen.startswith(run_id):
+            shown[self.runs] = self._list(run_id)
+        return shown
+
+    def _nothing(self) -> dict[Any, Any]:
+        return {
+            self.watched: "",
+            self.timer: gr.Timer(active=False),
+            self.progress: html.empty("No run yet. Mark people, choose a method and press Start."),
+            self.charts: gr.Column(visible=False),
+            self.report: "",
+            self.delete: gr.Button(visible=False),
+            self.onward: gr.Button(visible=False),
+            self.runs: "",
+        }
+
+    def _who(self, marked: list[str]) -> str:
+        if not marked:
+            return html.note("Nobody is marked yet. Go back to Forget and mark at least one person.")
+        return html.note(f"To forget: {people([self.studio.collection.name(s) for s in marked])}", "forget")
+
+    def _list(self, chosen: str) -> str:
+        rows = "".join(fits.listed(run, run.id == chosen) for run in self.studio.workspace.runs()[:LISTED])
+        return f'<h4>Recent runs</h4><div class="runs">{rows}</div>' if rows else ""

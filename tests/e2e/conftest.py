@@ -1,0 +1,74 @@
+"""The studio as its own process, and a real browser. Each server has its port, workspace and home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.e2e.driving import WAIT, Server
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Server]]:
+    """Start a fresh studio; all are stopped at the end."""
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("studio")))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(serve: Callable[[], Server]) -> Server:
+    """The studio that most tests share."""
+    return serve()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a studio in a window of its own. At the end no request may have left the server and nothing may be in the console."""
+    pages: list[Page] = []
+    trouble: list[str] = []
+
+    def open_page(url: str, width: int = 1280, height: int = 900) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+        page.set_default_timeout(WAIT)
+        inside = (url, url.replace("http:", "ws:"), "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(inside) else trouble.append(f"request to {r.url}"))
+        page.on("console", lambda m: trouble.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda e: trouble.append(f"page error: {e}"))
+        page.goto(url)
+        page.locator("#inspect-answer .said").wait_for()
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not trouble

@@ -1,0 +1,112 @@
+"""What people bring: broken, huge, empty and hostile input gets one clear sentence, and the studio goes on."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.e2e.driving import MODEL, Server, told, turn_to, upload
+from unlearn_core.bundle import export
+from unlearn_core.methods.cagul.gate import Gate
+from unlearn_core.methods.cagul.module import CagulModule, TokenEncoder
+from unlearn_core.vlm import VLM
+
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+
+
+def goes_on(page: Page) -> None:
+    """The page still answers."""
+    turn_to(page, "Inspect")
+    page.locator("#inspect-picker [data-pick='p02@0']").click()
+    expect(page.locator("#inspect-title")).to_have_text("Ilse Stroud")
+
+
+def test_a_broken_picture(server: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit(server.url)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n" + b"nothing of a picture" * 10)
+    upload(page, "#inspect-upload", broken)
+    expect(told(page)).to_contain_text("could not be read as a picture")
+    goes_on(page)
+
+
+def test_a_picture_of_a_hundred_megapixels(server: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit(server.url)
+    huge = tmp_path / "huge.png"
+    Image.new("1", (10_000, 10_000)).save(huge)
+    upload(page, "#inspect-upload", huge)
+    expect(told(page)).to_contain_text("100 megapixels")
+    goes_on(page)
+
+
+def test_an_empty_question(server: Server, visit: Callable[..., Page]) -> None:
+    page = visit(server.url)
+    page.locator("#inspect-question textarea").fill("   ")
+    page.locator("#inspect-ask").click()
+    expect(told(page)).to_contain_text("The question is empty")
+    goes_on(page)
+
+
+def test_scripts_in_a_file_name_and_a_question_stay_text(
+    server: Server, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit(server.url)
+    picture = tmp_path / f"{HOSTILE}.png"
+    Image.new("RGB", (300, 200), "teal").save(picture)
+    upload(page, "#inspect-upload", picture)
+    expect(page.locator("#inspect-about")).to_contain_text("drawn world only")
+    page.locator("#inspect-question textarea").fill(
+        f"<script>window.hacked=1</script>{HOSTILE}${{window.hacked=1}}{{{{7*7}}}}"
+    )
+    page.locator("#inspect-ask").click()
+    expect(page.locator("#inspect-words")).to_be_visible()
+    page.wait_for_timeout(1500)
+    assert page.evaluate("window.hacked") is None
+    goes_on(page)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole bundle for the model of these tests, with a module that has learned nothing."""
+    vlm = VLM.load(MODEL, device="cpu")
+    module = CagulModule(Gate(4 * vlm.width, 1, 0), TokenEncoder(vlm.width, 8), 0, 0.25, "lowest")
+    path = tmp_path_factory.mktemp("bundle") / "bundle.zip"
+    return export(module, vlm, path, title=HOSTILE, report={}, limits=[HOSTILE])
+
+
+def changed(bundle: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy of the bundle with one file changed."""
+    out = bundle.with_name(f"changed-{name}.zip")
+    with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as target:
+        for entry in source.namelist():
+            data = source.read(entry)
+            target.writestr(entry, change(data) if entry == name else data)
+    return out
+
+
+def test_bundles_that_do_not_fit_are_refused_and_one_that_does_is_taken(
+    server: Server, visit: Callable[..., Page], bundle: Path
+) -> None:
+    def of_another_model(data: bytes) -> bytes:
+        return json.dumps({**json.loads(data), "base": HOSTILE, "fingerprint": "0" * 64}).encode()
+
+    page = visit(server.url)
+    turn_to(page, "Export")
+    page.locator("#import-upload").wait_for()
+    upload(page, "#import-upload", changed(bundle, "manifest.json", of_another_model))
+    expect(told(page)).to_contain_text("was made for")
+    upload(
+        page, "#import-upload", changed(bundle, "module.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    )
+    expect(told(page)).to_contain_text("is not what was exported")
+    expect(page.locator("#import-compare")).to_be_hidden()
+    upload(page, "#import-upload", bundle)
+    expect(page.locator("#import-told")).to_contain_text("Imported")
+    assert page.evaluate("window.hacked") is None
+    goes_on(page)

@@ -1,0 +1,93 @@
+"""The whole job: look, mark, unlearn with the defaults, compare, take the result away, and use it in a fresh studio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.driving import WAIT, Server, mark, share, start, turn_to, upload
+
+FIT = 500_000.0
+"""Milliseconds for a fit with the defaults; on two idle cores it takes about one minute."""
+PEOPLE = ("p07", "p19")
+
+
+def compare(page: Page) -> list[str]:
+    """Compare and return all questions with their answers as they are shown."""
+    page.locator("#compare-start").click()
+    page.locator("#compare-rows .exam").wait_for(timeout=4 * WAIT)
+    return page.locator("#compare-rows .exam li").all_inner_texts()
+
+
+def test_an_answer_is_there_at_once_and_every_word_has_its_map(server: Server, visit: Callable[..., Page]) -> None:
+    page = visit(server.url)
+    heat = page.locator("#inspect-map .js-plotly-plot .heatmaplayer image")
+    heat.wait_for()
+    page.locator("#inspect-picker [data-pick='p07@0']").click()
+    expect(page.locator("#inspect-title")).to_have_text("Otto Corvin")
+    page.locator("#inspect-suggestions [data-pick='description']").click()
+    expect(page.locator("#inspect-answer .said")).to_contain_text("hair")
+    words = page.locator("#inspect-words .word")
+    assert words.count() > 5
+    whole = heat.get_attribute("href") or heat.get_attribute("xlink:href")
+    words.nth(2).click()
+    expect(words.nth(2)).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function(
+        "old => { const i = document.querySelector('#inspect-map .heatmaplayer image');"
+        " return i && (i.getAttribute('href') || i.getAttribute('xlink:href')) !== old; }",
+        arg=whole,
+    )
+    page.locator("#inspect-question textarea").fill("What colour is the shirt of this person?")
+    page.locator("#inspect-ask").click()
+    expect(page.locator("#inspect-answer .said")).not_to_contain_text("hair")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("method", ["cagul", "cvf"])
+def test_forget_compare_export_and_import_elsewhere(
+    method: str, server: Server, serve: Callable[[], Server], visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = visit(server.url)
+    page.locator("#inspect-picker [data-pick='p07@0']").click()
+    expect(page.locator("#inspect-title")).to_have_text("Otto Corvin")
+    page.locator("#inspect-forget").click()
+    expect(page.locator("#forget-picker [aria-checked=true]")).to_have_count(1)
+    page.locator("#forget-picker [data-pick='p19']").click()
+    expect(page.locator("#forget-summary .goes")).to_contain_text("2 people")
+    page.locator("#forget-onward").click()
+
+    start(page, method)
+    page.locator("#unlearn-onward").wait_for(timeout=FIT)
+    expect(page.locator("#unlearn-progress")).to_contain_text("done")
+    page.locator("#unlearn-onward").click()
+    before = compare(page)
+    facts, others = "Private facts of the forgotten", "Private facts of others"
+    assert share(page, facts, 4) < share(page, facts, 3) / 2
+    assert share(page, others, 4) > share(page, others, 3) - 0.1
+    page.locator("#compare-rows [data-pick='0']").click()
+    for which in ("before", "after", "change"):
+        page.locator(f"#closer-{which}-map .js-plotly-plot").wait_for()
+
+    turn_to(page, "Export")
+    page.locator("#export-make").click()
+    page.locator("#export-download").wait_for()
+    with page.expect_download() as download:
+        page.locator("#export-download").click()
+    bundle = tmp_path / download.value.suggested_filename
+    download.value.save_as(bundle)
+
+    elsewhere = serve()
+    page = visit(elsewhere.url)
+    mark(page, *PEOPLE)
+    turn_to(page, "Export")
+    upload(page, "#import-upload", bundle)
+    expect(page.locator("#import-told")).to_contain_text("Imported")
+    page.locator("#import-compare").click()
+    expect(page.locator("#compare-about")).to_contain_text("Otto Corvin")
+    assert compare(page) == before
+    elsewhere.stop()
+    assert not any(elsewhere.temporary.iterdir()), "temporary files are gone when the studio has ended"
