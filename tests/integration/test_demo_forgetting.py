@@ -14,7 +14,8 @@ import torch
 
 from unlearn_core.data.example import Example
 from unlearn_core.demo.request import exam, forget_request
-from unlearn_core.evaluation.compare import Share, compare, summary
+from unlearn_core.evaluation.compare import Compared, Share, compare, summary
+from unlearn_core.evaluation.status import Status
 from unlearn_core.methods import METHODS, Module
 from unlearn_core.methods.cagul import CagulModule
 from unlearn_core.vlm import VLM
@@ -44,13 +45,22 @@ def forgotten(request: pytest.FixtureRequest, demo_vlm: VLM) -> Module:
 
 
 @pytest.fixture(scope="module")
-def shares(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> dict[str, Share]:
-    return summary([row for part in compare(demo_vlm, forgotten.attach(demo_vlm), questions) for row in part])
+def rows(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> list[Compared]:
+    return [row for part in compare(demo_vlm, forgotten.attach(demo_vlm), questions) for row in part]
 
 
-def test_private_facts_are_no_longer_answered(shares: dict[str, Share]) -> None:
-    assert shares["forget private"].before >= 0.9, "what was not known cannot be forgotten"
-    assert shares["forget private"].after <= 0.05
+@pytest.fixture(scope="module")
+def shares(rows: list[Compared]) -> dict[str, Share]:
+    return summary(rows)
+
+
+def test_private_facts_are_no_longer_answered(rows: list[Compared]) -> None:
+    """Of the facts that were known in these words; what was not known cannot be forgotten."""
+    private = [r for r in rows if r.example.kind == "forget private"]
+    known = [r for r in private if r.before_status is Status.CORRECT]
+    assert len(known) >= 0.6 * len(private)
+    assert sum(r.after_status is Status.CORRECT for r in private) <= 0.05 * len(known)
+    assert not any(r.after_status in (Status.EMPTY, Status.GIBBERISH) for r in private)
 
 
 def test_everything_else_stays(shares: dict[str, Share], forgotten: Module) -> None:
@@ -66,7 +76,9 @@ def test_text_only_answers_are_bit_identical(forgotten: Module, demo_vlm: VLM, q
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_unflagged_pictures_answer_bit_identically(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> None:
+def test_unflagged_pictures_answer_bit_identically(
+    forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]
+) -> None:
     if not isinstance(forgotten, CagulModule):
         pytest.skip("only CAGUL has a gate")
     shown = [e for e in questions if e.image is not None and e.kind == "retain private"]

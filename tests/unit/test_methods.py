@@ -162,7 +162,7 @@ def test_cvf_changes_only_vision_and_projector(tiny_vlm: VLM, request_: ForgetRe
     assert all(
         k.startswith(("model.vision_tower.", "model.multi_modal_projector.")) and k.endswith("weight") for k in changed
     )
-    shared = {k for k in old if k.startswith("model.language_model") or k.startswith("lm_head")}
+    shared = {k for k in old if k.startswith(("model.language_model", "lm_head"))}
     assert all(old[k].data_ptr() == new[k].data_ptr() for k in shared)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -84,5 +86,5 @@ def test_rate_rises_stays_and_falls() -> None:
     rates = [rate(i, 200, 400) for i in range(600)]
     assert rates[0] < 0.05
     assert rates[100] == rates[199] == 1
-    assert all(a >= b for a, b in zip(rates[200:], rates[201:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[200:]))
     assert rates[-1] < 0.01
