@@ -89,5 +89,6 @@ def test_forget_compare_export_and_import_elsewhere(
     page.locator("#import-compare").click()
     expect(page.locator("#compare-about")).to_contain_text("Otto Corvin")
     assert compare(page) == before
+    page.close()  # a page whose server goes away says so in its console
     elsewhere.stop()
     assert not any(elsewhere.temporary.iterdir()), "temporary files are gone when the studio has ended"
