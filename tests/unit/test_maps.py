@@ -77,7 +77,7 @@ def test_what_the_processor_cuts_off_is_neither_seen_nor_drawn(tiny_vlm: VLM, pi
     pixels = np.asarray(picture(5, (48, 32))).copy()
     pixels[:, :8] = pixels[:, -8:] = 0
     before, after = seen(tiny_vlm, [picture(5, (48, 32)), Image.fromarray(pixels)])
-    assert torch.equal(before.tokens, after.tokens)
+    torch.testing.assert_close(before.tokens, after.tokens, atol=1e-6, rtol=0)  # threads may round differently
     drawn = picture_map(torch.ones(16), before.tiles, (48, 32))
     assert drawn[:, :8].isnan().all()
     assert drawn[:, -8:].isnan().all()
