@@ -33,7 +33,7 @@ def both_cores() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def questions() -> tuple[Example, ...]:
-    return exam(PEOPLE, pictures=2, others=8, seed=77)
+    return exam(PEOPLE, pictures=3, others=10, seed=77)
 
 
 @pytest.fixture(scope="module", params=["cagul", "cvf"])
