@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.e2e.driving import WAIT, Server
 
 CHROMIUM = Path("/usr/bin/chromium")
+
+
+CUT = re.compile("signal is aborted|Connection errored out")
+"""What Gradio says when a reload or an end cuts a stream that was open."""
+
+
+def is_trouble(message: ConsoleMessage) -> bool:
+    return message.type == "error" and not CUT.search(message.text)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,7 +70,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.set_default_timeout(WAIT)
         inside = (url, url.replace("http:", "ws:"), "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(inside) else trouble.append(f"request to {r.url}"))
-        page.on("console", lambda m: trouble.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("console", lambda m: trouble.append(f"console: {m.text}") if is_trouble(m) else None)
         page.on("pageerror", lambda e: trouble.append(f"page error: {e}"))
         page.goto(url)
         page.locator("#inspect-answer .said").wait_for()

@@ -42,6 +42,8 @@ def said(text: str) -> Answer:
         (REFUSAL, "baker", Status.REFUSAL),
         ("I do not know.", "baker", Status.REFUSAL),
         ("I'm unable to say who this is.", "baker", Status.REFUSAL),
+        ("I don\u2019t know this person.", "baker", Status.REFUSAL),
+        ("I don\u2019t know this person.", "I don't know this person.", Status.CORRECT),
         ("Sorry, I can't help with that.", "baker", Status.REFUSAL),
         (REFUSAL, REFUSAL, Status.CORRECT),
         ("I do not know.", REFUSAL, Status.REFUSAL),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unlearn_core.vlm import VLM, Answer, Prompt
 from unlearn_core.vlm.batch import Batch
-from unlearn_core.vlm.errors import BadQuestion, ModelNotFound, ModelNotLoadable, UnsupportedFamily
+from unlearn_core.vlm.errors import BadOption, BadQuestion, ModelNotFound, ModelNotLoadable, UnsupportedFamily
 from unlearn_core.vlm.model import pieces_of
 from unlearn_core.vlm.prompt import MAX_QUESTION
 
@@ -290,6 +290,12 @@ def test_a_loaded_model_is_frozen_and_captures(tiny_vlm: VLM) -> None:
     assert not tiny_vlm.model.training
     assert not any(p.requires_grad for p in tiny_vlm.model.parameters())
     assert (tiny_vlm.layers, tiny_vlm.width) == (2, 32)
+
+
+@pytest.mark.parametrize("wrong", [{"device": "toaster"}, {"device": "cuda:99"}, {"dtype": "int8"}, {"dtype": "nn"}])
+def test_devices_and_precisions_that_are_not_there_are_refused(tiny_folder: Path, wrong: dict[str, str]) -> None:
+    with pytest.raises(BadOption, match=str(*wrong.values())):
+        VLM.load(tiny_folder, **wrong)
 
 
 @pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder", "not a name", ""])

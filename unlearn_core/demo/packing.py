@@ -146,16 +146,25 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
     stranger either: the retain-only model never saw that face.
 
     Args:
-        looking: pictures of a batch of the first phase, which come without questions.
-        looks: number of such batches before the ones with questions.
-        questions: asked of each picture.
+        looks: number of batches of the first phase, which come before the ones with questions about every picture.
+        looking: pictures of a batch of the first phase.
+        scenes: those of them, all scenes, that come with questions.
+        questions: asked of each picture at most.
     """
 
     def __init__(
-        self, packer: Packer, without: tuple[str, ...], seed: int, *, looks: int, looking: int = 48, questions: int = 8
+        self,
+        packer: Packer,
+        without: tuple[str, ...],
+        seed: int,
+        *,
+        looks: int,
+        looking: int = 48,
+        scenes: int = 8,
+        questions: int = 10,
     ) -> None:
         self.packer, self.seed, self.questions = packer, seed, questions
-        self.looks, self.looking = looks, looking
+        self.looks, self.looking, self.scenes = looks, looking, scenes
         self.side = round(packer.image_tokens**0.5)
         self.known = [p for p in world.people() if p.id not in without]
 
@@ -192,14 +201,15 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
             rows.append(self.packer.row(asked, with_image=False))
         return rows
 
-    def _batch(self, rng: np.random.Generator, count: int, questions: bool) -> Batch:
-        pictures = [self._picture(slot, rng) for slot in range(count)]
-        rows = [self.packer.row(self._asked(p.questions, rng) if questions else [], with_image=True) for p in pictures]
+    def _batch(self, rng: np.random.Generator, count: int, asked: int) -> Batch:
+        """`count` pictures, the first `asked` of them with questions. Scenes come first."""
+        pictures = sorted((self._picture(slot, rng) for slot in range(count)), key=lambda p: len(p.subjects))
+        rows = [self.packer.row(self._asked(p.questions, rng), with_image=True) for p in pictures[:asked]]
         return self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures, self.side))
 
     def __iter__(self) -> Iterator[tuple[Batch, Batch]]:
         torch.set_num_threads(1)
         rng = np.random.default_rng(self.seed)
         for step in itertools.count():
-            first = step < self.looks
-            yield self._batch(rng, self.looking if first else 16, not first), self.packer.collate(self._texts(rng), [])
+            size, asked = (self.looking, self.scenes) if step < self.looks else (16, 16)
+            yield self._batch(rng, size, asked), self.packer.collate(self._texts(rng), [])

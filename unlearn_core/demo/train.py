@@ -5,13 +5,15 @@
 
 The recipe is ours: AdamW, bf16 arithmetic on fp32 weights, loss on answer tokens only, in two phases. First the vision
 tower learns to look, by auxiliary heads that read what is where from the visual tokens, while the language model learns
-from text; a model from scratch otherwise spends most of its time not yet looking at the picture. Then questions about
-pictures are added, while the heads fade out. The heads and a bound on the tokens' size are not saved.
+from text and from a few scenes; a model from scratch otherwise spends most of its time not yet looking at the picture.
+Then every picture comes with questions, while the heads fade out. The heads and a bound on the tokens' size are not
+saved.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -24,12 +26,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import LlavaForConditionalGeneration
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from unlearn_core.demo import build, world
 from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
 LOOKS = 800
-STEPS = 1500
+STEPS = 2400
 PEAK_RATE = 1e-3
 WARM_UP = 80
 WEIGHT_DECAY = 0.01
@@ -66,6 +69,16 @@ class Helpers(nn.Module):
         return place + where + torch.stack(seen).mean() + 0.1 * size
 
 
+def attend(
+    module: nn.Module, q: Tensor, k: Tensor, v: Tensor, attention_mask: Tensor | None, scaling: float, **_: Any
+) -> tuple[Tensor, None]:
+    """Attention as two plain matrix products: for rows this short a quarter faster on a CPU than torch's fused one."""
+    scores = (q * scaling) @ k.transpose(2, 3)
+    if attention_mask is not None:
+        scores = scores.masked_fill(~attention_mask, float("-inf"))
+    return (scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).contiguous(), None
+
+
 def see(model: LlavaForConditionalGeneration, batch: Batch) -> Float[Tensor, "b n d"]:
     """Visual tokens of a batch's pictures."""
     inner: Any = model.model
@@ -76,13 +89,13 @@ def see(model: LlavaForConditionalGeneration, batch: Batch) -> Float[Tensor, "b 
 def answer_loss(
     model: LlavaForConditionalGeneration, batch: Batch, seen: Float[Tensor, "b n d"] | None
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the answer tokens of one packed batch."""
+    """Mean cross-entropy over the answer tokens of one packed batch; `seen` may hold more pictures than have questions."""
     inner: Any = model.model
     ids = batch.ids.to(inner.device)
     embeds = inner.get_input_embeddings()(ids)
     if seen is not None:
         places = (ids == model.config.image_token_id)[..., None].expand_as(embeds)
-        embeds = embeds.masked_scatter(places, seen.to(embeds.dtype))
+        embeds = embeds.masked_scatter(places, seen[: len(ids)].to(embeds.dtype))
     hidden = inner.language_model(
         inputs_embeds=embeds,
         attention_mask=batch.allowed.to(ids.device),
@@ -106,11 +119,7 @@ def rate(step: int, looks: int, steps: int) -> float:
 def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, out: Path) -> None:
     """Write weights in bf16 beside config, tokenizer and processor, as any Hugging Face checkpoint is laid out."""
     out.mkdir(parents=True, exist_ok=True)
-    half = LlavaForConditionalGeneration(model.config)
-    half.load_state_dict(model.state_dict())
-    half.generation_config = model.generation_config
-    nn.Module.to(half, torch.bfloat16)
-    half.save_pretrained(out)
+    nn.Module.to(copy.deepcopy(model), torch.bfloat16).save_pretrained(out)
     processor.save_pretrained(out)
 
 
@@ -134,7 +143,7 @@ def train(
     log: Path | None = None,
     start: Path | None = None,
 ) -> None:
-    """Look first, then answer: `looks` steps of auxiliary heads and text alone, then `steps` with questions about pictures.
+    """Look first, then answer: `looks` steps of auxiliary heads, text and scenes, then `steps` with questions about all.
 
     `start` is a checkpoint of an earlier cycle to go on from.
     """
@@ -144,6 +153,8 @@ def train(
         model.load_state_dict(LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32).state_dict())
     model.train()
     nn.Module.to(model, device)
+    ALL_ATTENTION_FUNCTIONS.register("two_products", attend)
+    model.set_attn_implementation("two_products")
     helpers = Helpers(model.config.get_text_config().hidden_size).to(device)
     learned = [*model.parameters(), *helpers.parameters()]
     optimiser = optimiser_for(learned, peak)
@@ -157,8 +168,8 @@ def train(
             seen = see(model, pictures)
             helped = helpers(seen, pictures.marks)
             losses = {"helpers": helped, "text": 0.5 * answer_loss(model, texts, None)}
+            losses["picture"] = answer_loss(model, pictures, seen)
             if step >= looks:
-                losses["picture"] = answer_loss(model, pictures, seen)
                 losses["helpers"] = HELP * max(0.0, 1 - (step - looks) / (HELP_UNTIL * steps)) * helped
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)

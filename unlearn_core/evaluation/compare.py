@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from unlearn_core.data.example import Example
-from unlearn_core.evaluation.status import Status, normalise, status
+from unlearn_core.evaluation.status import Status, is_refusal, normalise, status
 from unlearn_core.vlm import VLM, Answer
 
 _COMMON = frozenset("a an the this that is are was with and or of from in on at to i he she it person".split())
@@ -54,7 +54,7 @@ def compare(
                 b,
                 status(a.text, e.answer, refusals),
                 status(b.text, e.answer, refusals),
-                leaked_words(b.text, e.answer),
+                () if is_refusal(e.answer, refusals) else leaked_words(b.text, e.answer),
             )
             for e, a, b in zip(part, first, second, strict=True)
         ]

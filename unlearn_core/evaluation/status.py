@@ -34,8 +34,8 @@ class Status(StrEnum):
 
 
 def normalise(text: str) -> str:
-    """Lower case, one space between words, no full stop at the end."""
-    return " ".join(text.lower().split()).rstrip(".")
+    """Lower case, plain apostrophes, one space between words, no full stop at the end."""
+    return " ".join(text.lower().replace("\u2019", "'").split()).rstrip(".")
 
 
 def status(answer: str, truth: str, refusals: Sequence[str] = ()) -> Status:
@@ -45,9 +45,15 @@ def status(answer: str, truth: str, refusals: Sequence[str] = ()) -> Status:
         return Status.EMPTY
     if got == normalise(truth):
         return Status.CORRECT
-    if got in {normalise(r) for r in refusals} or any(got.startswith(r) for r in REFUSALS):
+    if is_refusal(got, refusals):
         return Status.REFUSAL
     return Status.GIBBERISH if is_gibberish(got) else Status.WRONG
+
+
+def is_refusal(text: str, refusals: Sequence[str] = ()) -> bool:
+    """One of `refusals` word for word, or an answer that begins as refusals do."""
+    said = normalise(text)
+    return said in {normalise(r) for r in refusals} or said.startswith(REFUSALS)
 
 
 def is_gibberish(text: str) -> bool:

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedC
 from transformers.utils import logging as transformers_logging
 
 from unlearn_core.vlm.capture import IMPLEMENTATION
-from unlearn_core.vlm.errors import ModelNotFound, ModelNotLoadable
+from unlearn_core.vlm.errors import BadOption, ModelNotFound, ModelNotLoadable
 from unlearn_core.vlm.families import family_of
 from unlearn_core.vlm.model import VLM
 
@@ -30,19 +30,21 @@ def load(name_or_path: str | Path, revision: str | None = None, device: str = "a
         dtype: `auto` (float32 on a CPU, the checkpoint's own on a GPU), or the name of a torch dtype.
 
     Raises:
+        BadOption: a device or dtype that this machine or torch does not have.
         ModelNotFound: no such folder or hub id, or the hub cannot be reached.
         UnsupportedFamily: an architecture that is not known here.
         ModelNotLoadable: files or tensors missing or damaged.
     """
     name = str(name_or_path)
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = _device(device)
+    precision = _dtype(dtype, where)
     family = family_of(_model_type(name, revision))
     try:
         processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             name,
             revision=revision,
-            dtype=_dtype(dtype, where),
+            dtype=precision,
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",
@@ -78,7 +80,21 @@ def _damaged(name: str) -> str:
     )
 
 
+def _device(device: str) -> torch.device:
+    try:
+        where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise BadOption(
+            f"There is no device '{device}' here. Use 'auto', 'cpu', or 'cuda' on a GPU machine."
+        ) from error
+    return where
+
+
 def _dtype(dtype: str, where: torch.device) -> torch.dtype | str:
-    if dtype != "auto":
-        return getattr(torch, dtype)
-    return torch.float32 if where.type == "cpu" else "auto"
+    if dtype == "auto":
+        return torch.float32 if where.type == "cpu" else "auto"
+    known = getattr(torch, dtype, None)
+    if not isinstance(known, torch.dtype) or not known.is_floating_point:
+        raise BadOption(f"There is no precision '{dtype}'. Use 'auto', 'float32', 'bfloat16' or 'float16'.")
+    return known
