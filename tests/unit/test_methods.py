@@ -13,6 +13,7 @@ from PIL import Image
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import METHODS, module_from_pretrained
 from unlearn_core.methods.cagul import CagulModule
+from unlearn_core.methods.cvf.module import dense
 from unlearn_core.methods.options import from_values
 from unlearn_core.methods.probe import answered
 from unlearn_core.vlm import VLM, Prompt
@@ -142,10 +143,10 @@ def test_cagul_retain_and_kl_terms_run(tiny_vlm: VLM, request_: ForgetRequest) -
     assert {"forget", "keep", "retain", "kl"} <= set(list(fit)[-1].losses)
 
 
-@pytest.mark.parametrize("space", ["soft", "hard"])
+@pytest.mark.parametrize("space", ["soft", "hard", "ratio"])
 def test_cvf_keeps_its_drift_budget(space: str, tiny_vlm: VLM, request_: ForgetRequest) -> None:
     method = METHODS["cvf"]
-    options = OPTIONS["cvf"] | {"null_space": space, "drift_budget": 0.001, "free_share": 0.2, "rate": 0.1}
+    options = OPTIONS["cvf"] | {"null_space": space, "drift_budget": 0.001, "rate": 0.1, "directions": 8}
     fit = method.start(tiny_vlm, request_, from_values(method.config, options))
     list(fit)
     assert all(layer["predicted_drift"] <= 0.001001 for layer in fit.report["layers"].values())
@@ -191,7 +192,7 @@ def test_a_module_for_other_layers_is_refused(tiny_vlm: VLM, request_: ForgetReq
     fit = method.start(tiny_vlm, request_, from_values(method.config, OPTIONS["cvf"]))
     list(fit)
     module = fit.module
-    module.changes = {k: v[:-1] for k, v in module.changes.items()}
+    module.changes = {k: (dense(v)[:-1],) for k, v in module.changes.items()}
     with pytest.raises(BundleMismatch):
         module.attach(tiny_vlm)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,27 +48,55 @@ def test_nothing_fitted_is_an_error() -> None:
 def test_hard_directions_see_no_retained_input() -> None:
     x = retained(40, 64)
     space = space_of(x)
-    gains = space.hard(1e-12)
-    assert int(gains.sum()) == 24
-    projector = space.projector(gains)
+    subspace = space.hard(torch.randn(12, 64), 1e-7, 1.0)
+    assert subspace.free == 24
+    projector = subspace.projector
     torch.testing.assert_close(projector @ projector, projector)
     torch.testing.assert_close(projector, projector.T)
     assert (x @ projector).abs().max() < 1e-6 * x.abs().max()
 
 
-@given(share=st.floats(0, 1))
+@given(budget=st.floats(1e-4, 2), reach=st.floats(0.01, 1), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=25)
-def test_free_directions_carry_at_most_their_share(share: float) -> None:
-    space = space_of(retained(64, 32))
-    gains = space.hard(share)
-    assert float((gains * space.energy).sum()) <= share * float(space.energy.sum()) + 1e-9
+def test_a_change_spread_over_the_free_directions_keeps_the_budget(budget: float, reach: float, seed: int) -> None:
+    """On average over random changes of the stated size; and one more direction would break it."""
+    space = space_of(retained(64, 32, seed=seed))
+    g = torch.Generator().manual_seed(seed)
+    weight = torch.randn(10, 32, dtype=torch.float64, generator=g)
+    gains = space.hard(weight, budget, reach).gains
+    free = int(gains.sum())
+    assert bool((gains[:free] == 1).all())
+
+    def expected(k: int) -> float:
+        return reach * float(weight.norm()) * (float(space.energy[:k].mean()) / space.output_energy(weight)) ** 0.5
+
+    if free:
+        assert expected(free) <= budget * (1 + 1e-9)
+        drifts = []
+        for _ in range(200):
+            change = torch.randn(10, free, dtype=torch.float64, generator=g) @ space.basis[:, :free].T
+            drifts.append(space.drift(change * (reach * weight.norm() / change.norm()), weight) ** 2)
+        assert (sum(drifts) / len(drifts)) ** 0.5 == pytest.approx(expected(free), rel=0.1)
+    if free < 32:
+        assert expected(free + 1) > budget
 
 
 def test_soft_gains_fall_with_energy() -> None:
-    space = space_of(retained(40, 64))
-    gains = space.soft(0.1)
+    gains = space_of(retained(40, 64)).soft(0.1).gains
     assert bool((gains[:-1] >= gains[1:]).all())
     assert float(gains[0]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_ratio_directions_are_the_generalised_eigenvectors() -> None:
+    keep, go = retained(32, 32, seed=1), retained(5, 32, seed=2)
+    space, forget = space_of(keep), space_of(go)
+    subspace = space.ratio(forget, 5, floor=1e-9)
+    retained_energy = subspace.basis.T @ (keep.T @ keep / len(keep)) @ subspace.basis
+    torch.testing.assert_close(subspace.root @ subspace.root.T, retained_energy)
+    forget_energy = subspace.basis.T @ (go.T @ go / len(go)) @ subspace.basis
+    ratios = (forget_energy.diagonal() / retained_energy.diagonal()).sort().values
+    best = scipy.linalg.eigvalsh((go.T @ go / len(go)).numpy(), (keep.T @ keep / len(keep)).numpy())[-5:]
+    torch.testing.assert_close(ratios, torch.from_numpy(best), rtol=1e-5, atol=0)
 
 
 def test_predicted_drift_is_the_measured_one() -> None:
@@ -89,19 +118,26 @@ def train(layer: nn.Linear, x_forget: torch.Tensor, budget: float | None, change
             change.restrict(budget)
 
 
-def constrained(x: torch.Tensor, hard: bool) -> tuple[nn.Linear, torch.Tensor, ConstrainedChange]:
+def constrained(x: torch.Tensor, form: str) -> tuple[nn.Linear, torch.Tensor, ConstrainedChange]:
     torch.manual_seed(0)
     layer = nn.Linear(x.shape[1], 12).requires_grad_(False)
     before = layer.weight.detach().clone()
     space = space_of(x)
-    change = ConstrainedChange(before, space, space.hard(1e-10) if hard else space.soft(0.1))
+    forget = space_of(retained(6, x.shape[1], seed=3))
+    subspace = {
+        "hard": lambda: space.hard(before, 1e-6, 1.0),
+        "soft": lambda: space.soft(0.1),
+        "ratio": lambda: space.ratio(forget, 6),
+        "free": space.free,
+    }[form]()
+    change = ConstrainedChange(before, subspace, space.output_energy(before))
     parametrize.register_parametrization(layer, "weight", change)
     return layer, before, change
 
 
 def test_adam_inside_a_true_null_space_moves_retained_outputs_by_less_than_1e_6() -> None:
     x = retained(40, 64)
-    layer, before, change = constrained(x, hard=True)
+    layer, before, change = constrained(x, "hard")
     forget = torch.randn(30, 64, generator=torch.Generator().manual_seed(1))
     train(layer, forget, None, change)
     delta = layer.weight.detach() - before
@@ -109,10 +145,11 @@ def test_adam_inside_a_true_null_space_moves_retained_outputs_by_less_than_1e_6(
     assert float((forget @ delta.T).norm() / (forget @ before.T).norm()) > 0.5
 
 
+@pytest.mark.parametrize("form", ["soft", "ratio", "free"])
 @pytest.mark.parametrize("budget", [0.003, 0.03, 0.3])
-def test_drift_budget_is_kept_and_is_the_real_drift(budget: float) -> None:
+def test_drift_budget_is_kept_and_is_the_real_drift(budget: float, form: str) -> None:
     x = retained(64, 64)
-    layer, before, change = constrained(x, hard=False)
+    layer, before, change = constrained(x, form)
     train(layer, torch.randn(30, 64, generator=torch.Generator().manual_seed(1)), budget, change)
     delta = (layer.weight.detach() - before).double()
     measured = float((x @ delta.T).norm() / (x @ before.double().T).norm())
@@ -121,5 +158,14 @@ def test_drift_budget_is_kept_and_is_the_real_drift(budget: float) -> None:
 
 
 def test_no_change_at_the_start() -> None:
-    layer, before, _ = constrained(retained(30, 32), hard=False)
+    layer, before, _ = constrained(retained(30, 32), "soft")
     assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("form", ["hard", "soft", "ratio"])
+def test_factors_make_the_change(form: str) -> None:
+    layer, before, change = constrained(retained(40, 64), form)
+    train(layer, torch.randn(30, 64, generator=torch.Generator().manual_seed(1)), None, change)
+    left, right = change.factors()
+    torch.testing.assert_close(layer.weight.detach() - before, (left @ right).detach(), rtol=1e-4, atol=1e-5)
+    assert left.shape[1] == {"hard": 24, "soft": 64, "ratio": 6}[form]

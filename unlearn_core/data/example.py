@@ -43,7 +43,7 @@ class ForgetRequest:
     Args:
         forget: examples whose answers must no longer be given.
         keep: examples about the same subjects that must stay right (what can be seen in the picture).
-        retain: examples about everybody and everything else.
+        retain: examples about everybody and everything else; may be empty for methods that can do with stored moments.
         strangers: pictures of subjects that the model was never told about, if there are any.
         refusals: what may be said instead of a forgotten answer.
 
@@ -66,8 +66,6 @@ class ForgetRequest:
             raise BadRequest(
                 "Only answers about a picture can be forgotten by these methods: they change how the model sees, not what it reads."
             )
-        if not self.retain:
-            raise BadRequest("Nothing is marked to be kept. Without it a method cannot tell what must stay as it is.")
         if not self.refusals:
             raise BadRequest("Please give at least one sentence that may be said instead of a forgotten answer.")
         going = {e.subject for e in self.forget if e.subject is not None}
@@ -77,6 +75,11 @@ class ForgetRequest:
                 f"{len(both)} subject(s) are marked both to be forgotten and to be kept. Please choose one side for each."
             )
         object.__setattr__(self, "subjects", tuple(sorted(going)))
+
+    def require_retain(self) -> None:
+        """For methods that need retained examples at hand. Raises BadRequest if there are none."""
+        if not self.retain:
+            raise BadRequest("Nothing is marked to be kept. Without it a method cannot tell what must stay as it is.")
 
     def target(self, example: Example, i: int = 0) -> str:
         """What should be said for a forget example; refusals are taken in turn."""

@@ -24,17 +24,19 @@ from unlearn_core.demo import world
 from unlearn_core.demo.draw import CLOTH, HAIR, SHAPE_COLOURS, SHAPES, Region
 from unlearn_core.demo.world import Picture, Question
 
+THINGS = ("nothing", *(f"{shape} {colour}" for shape in SHAPES for colour in SHAPE_COLOURS))
+PERSONS = ("stranger", *(p.id for p in world.people()))
 SEEN: dict[str, tuple[str, ...]] = {
     "glasses": ("no", "yes"),
     "beard": ("no", "yes"),
     "hat": ("no", "yes"),
     "hair": tuple(HAIR),
     "shirt": tuple(CLOTH),
+    "who": PERSONS,
+    "shape": SHAPES,
+    "colour": SHAPE_COLOURS,
 }
-"""What the auxiliary heads of training read from the tokens of a face, and the classes."""
-
-THINGS = ("nothing", *(f"{shape} {colour}" for shape in SHAPES for colour in SHAPE_COLOURS))
-PERSONS = ("stranger", *(p.id for p in world.people()))
+"""What the auxiliary heads of training read from the tokens of a face or a thing, and the classes."""
 PLACES = (*THINGS, *PERSONS)
 """What an auxiliary head reads from each single token: a thing, a person, or nothing."""
 
@@ -43,13 +45,13 @@ PLACES = (*THINGS, *PERSONS)
 class Marks:
     """What is where on a batch of pictures, for the auxiliary heads.
 
-    `place` has a class of `PLACES` per token. `face` lists the tokens of each face (one row per face) of picture `row`,
-    and `seen` the classes of `SEEN` for it.
+    `place` has a class of `PLACES` per token. `inside` lists the tokens of each face or thing (one row each) of picture
+    `row`, and `seen` its classes of `SEEN`, -100 for those that it does not have.
     """
 
     place: Int[Tensor, "b n"]
     row: Int[Tensor, " m"]
-    face: Bool[Tensor, "m n"]
+    inside: Bool[Tensor, "m n"]
     seen: Int[Tensor, "m heads"]
 
 
@@ -72,19 +74,20 @@ def _inside(region: Region, side: int) -> Bool[Tensor, " n"]:
 
 def marks_of(pictures: list[Picture], side: int) -> Marks:
     place = torch.zeros(len(pictures), side * side, dtype=torch.long)
-    rows, faces, seen = [], [], []
+    rows, insides, seen = [], [], []
     for i, picture in enumerate(pictures):
         for region, what in picture.places:
             inside = _inside(region, side)
+            known = what if what in THINGS or what in PERSONS else "stranger"
+            place[i, inside] = PLACES.index(known)
+            answers: dict[str, str] = {q.fact: q.answer for q in picture.questions if q.subject == what}
+            answers["who"] = known
             if what in THINGS:
-                place[i, inside] = PLACES.index(what)
-                continue
-            place[i, inside] = PLACES.index(what if what in PERSONS else "stranger")
-            answers = {q.fact: q.answer for q in picture.questions if q.subject == what}
+                answers = dict(zip(("shape", "colour"), what.split(), strict=True))
             rows.append(i)
-            faces.append(inside)
-            seen.append([classes.index(answers[head]) for head, classes in SEEN.items()])
-    return Marks(place, torch.tensor(rows), torch.stack(faces), torch.tensor(seen))
+            insides.append(inside)
+            seen.append([SEEN[head].index(answers[head]) if head in answers else -100 for head in SEEN])
+    return Marks(place, torch.tensor(rows), torch.stack(insides), torch.tensor(seen))
 
 
 class Packer:

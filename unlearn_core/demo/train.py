@@ -31,7 +31,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from unlearn_core.demo import build, world
 from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
-LOOKS = 800
+LOOKS = 700
 STEPS = 2400
 PEAK_RATE = 1e-3
 WARM_UP = 80
@@ -41,8 +41,8 @@ HELP_UNTIL = 0.7
 
 
 class Helpers(nn.Module):
-    """Auxiliary heads on the visual tokens: what is at each place and which of nine places it is, what each face looks
-    like; and a bound on token size.
+    """Auxiliary heads on the visual tokens: what is at each place and which of nine places it is, who or what each face
+    or thing is and what it looks like; and a bound on token size.
     """
 
     def __init__(self, width: int) -> None:
@@ -61,12 +61,15 @@ class Helpers(nn.Module):
         third = torch.arange(build.SIZE // build.PATCH, device=x.device) * 3 // (build.SIZE // build.PATCH)
         ninth = (3 * third[:, None] + third[None]).flatten().expand(len(x), -1)
         where = F.cross_entropy(self.where(x).flatten(0, 1).float(), ninth.flatten())
-        inside = marks.face.to(x.device)[..., None]
-        faces = x[marks.row.to(x.device)]
-        pooled = torch.cat([(faces * inside).sum(1) / inside.sum(1), faces.mean(1)], -1)
+        inside = marks.inside.to(x.device)[..., None]
+        shown = x[marks.row.to(x.device)]
+        pooled = torch.cat([(shown * inside).sum(1) / inside.sum(1), shown.mean(1)], -1)
         logits = self.seen(pooled).float().split([len(c) for c in SEEN.values()], -1)
-        seen = [F.cross_entropy(z, marks.seen[:, i].to(x.device)) for i, z in enumerate(logits)]
-        return place + where + torch.stack(seen).mean() + 0.1 * size
+        seen = [
+            F.cross_entropy(z, truth, reduction="sum") / (truth >= 0).sum().clamp(min=1)
+            for z, truth in zip(logits, marks.seen.T.to(x.device), strict=True)
+        ]
+        return place + where + 0.5 * torch.stack(seen).sum() + 0.1 * size
 
 
 def attend(
@@ -119,7 +122,9 @@ def rate(step: int, looks: int, steps: int) -> float:
 def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, out: Path) -> None:
     """Write weights in bf16 beside config, tokenizer and processor, as any Hugging Face checkpoint is laid out."""
     out.mkdir(parents=True, exist_ok=True)
-    nn.Module.to(copy.deepcopy(model), torch.bfloat16).save_pretrained(out)
+    half = copy.deepcopy(model)
+    nn.Module.to(half, torch.bfloat16)
+    half.save_pretrained(out)
     processor.save_pretrained(out)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.cvf.config import CvfConfig
+from unlearn_core.methods.cvf.continual import in_sequence
 from unlearn_core.methods.cvf.fit import CvfFit
 from unlearn_core.methods.cvf.module import CvfModule
+from unlearn_core.methods.cvf.moments import Moments, Protected
 from unlearn_core.vlm import VLM
 
 
@@ -18,4 +20,4 @@ class Cvf:
         return CvfFit(vlm, request, config)
 
 
-__all__ = ["Cvf", "CvfConfig", "CvfFit", "CvfModule"]
+__all__ = ["Cvf", "CvfConfig", "CvfFit", "CvfModule", "Moments", "Protected", "in_sequence"]

@@ -15,8 +15,8 @@ class CvfConfig:
     null_space: str = option(
         "soft",
         "Null space",
-        "How updates are held off what retained pictures use: hard lets only unused directions change, soft slows the used ones down, off is the ablation. [paper: constraint; ours: soft]",
-        choices=("soft", "hard", "off"),
+        "How updates are held off what retained pictures use: hard lets only unused directions change, soft slows the used ones down, ratio takes the directions with most forget energy per retained energy, off is the ablation. [paper: constraint; ours: soft, ratio]",
+        choices=("soft", "hard", "ratio", "off"),
         advanced=False,
     )
     drift_budget: float = option(
@@ -37,12 +37,20 @@ class CvfConfig:
     base_model: str = option(
         "", "Base checkpoint", "Folder or hub id of the checkpoint for the reference 'base'. [ours]"
     )
-    free_share: float = option(
-        0.01,
-        "Free share",
-        "Hard null space: share of retained energy in the directions that may change, 0 to 1. [ours]",
-        low=0.0,
-        high=1.0,
+    moments: str = option(
+        "",
+        "Stored moments",
+        "Folder with moments of what was kept and forgotten before; they join the null space, and stand for retained pictures where there are none. [paper: continual mode; ours: form]",
+    )
+    reach: float = option(
+        0.3,
+        "Reach",
+        "Hard null space: size of the change beside the weight, 0 to 10, for which the free directions must keep the drift budget. [ours]",
+        low=1e-3,
+        high=10.0,
+    )
+    directions: int = option(
+        32, "Directions", "Ratio null space: how many directions per layer may change. [ours]", low=1, high=4096, step=1
     )
     soft_level: float = option(
         0.1,
@@ -50,6 +58,12 @@ class CvfConfig:
         "Soft null space: energy, in units of the mean, at which a direction moves at half speed. [ours]",
         low=1e-6,
         high=1e3,
+    )
+    train: str = option(
+        "visual",
+        "What is trained",
+        "visual: vision tower and projector. projector and everything (with the language model, unconstrained) are the paper's ablations. [paper]",
+        choices=("visual", "projector", "everything"),
     )
     blocks: int = option(
         2,
@@ -95,6 +109,14 @@ class CvfConfig:
         "Questions about retained pictures per step, answered through the frozen language model. [ours]",
         low=0,
         high=512,
+        step=1,
+    )
+    rank: int = option(
+        0,
+        "Rank of what is stored",
+        "Each layer's change is cut to this rank when it is stored; 0 stores it whole. [ours]",
+        low=0,
+        high=4096,
         step=1,
     )
     seed: int = option(0, "Seed", "Seed of sampling.", low=0, high=2**31 - 1, step=1)

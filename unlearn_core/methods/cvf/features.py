@@ -9,6 +9,8 @@ from jaxtyping import Float
 from PIL import Image, ImageFilter
 from torch import Tensor
 
+from unlearn_core.methods.cvf.moments import Sums
+
 
 @dataclass(frozen=True, eq=False)
 class Pooling:
@@ -19,9 +21,8 @@ class Pooling:
     variance: Float[Tensor, " d"]
 
     @classmethod
-    def of(cls, tokens: Float[Tensor, "b n d"]) -> Pooling:
-        pooled = pool(tokens)
-        return cls(pooled.mean(0), pooled.std(0).clamp(min=1e-6), tokens.float().var((0, 1)))
+    def of(cls, pooled: Sums, tokens: Sums) -> Pooling:
+        return cls(pooled.mean, pooled.variance.sqrt().clamp(min=1e-6), tokens.variance)
 
     def __call__(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d2"]:
         return (pool(tokens) - self.mean) / self.scale

@@ -7,39 +7,65 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from unlearn_core.methods.saving import save_module
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BundleMismatch
 
+Change = tuple[Tensor, ...]
+"""A layer's change: itself alone, or a left (o x k) and a right (k x d) factor."""
+
+
+def dense(change: Change) -> Float[Tensor, "o d"]:
+    return change[0] if len(change) == 1 else change[0] @ change[1]
+
+
+def smallest(left: Float[Tensor, "o k"], right: Float[Tensor, "k d"], rank: int = 0) -> Change:
+    """The change left @ right in as few numbers as it takes, after cutting it to `rank` if that is not 0."""
+    if 0 < rank < left.shape[1]:
+        u, s, v = torch.linalg.svd(left @ right, full_matrices=False)
+        left, right = u[:, :rank] * s[:rank], v[:rank]
+    whole = left.shape[0] * right.shape[1]
+    if left.numel() + right.numel() < whole:
+        return left.contiguous(), right.contiguous()
+    return (left @ right,)
+
 
 class CvfModule:
-    """Weight changes by parameter path. Attached, the changed tower stands beside the original; the rest is shared."""
+    """Weight changes by parameter path. Attached, the changed parts stand beside the originals; the rest is shared."""
 
     kind = "cvf"
 
-    def __init__(self, changes: dict[str, Tensor], details: dict[str, Any]) -> None:
+    def __init__(self, changes: dict[str, Change], details: dict[str, Any]) -> None:
         self.changes, self.details = changes, details
 
     @torch.no_grad()
     def attach(self, vlm: VLM) -> VLM:
         """Raises BundleMismatch if the model has no such layer or one of another shape."""
         parts: dict[str, nn.Module] = {}
-        for path in (vlm.family.vision, vlm.family.projector):
-            parts[path] = copy.deepcopy(vlm.model.get_submodule(path))
+        for path in (vlm.family.vision, vlm.family.projector, vlm.family.language):
+            if any(name.startswith(f"{path}.") for name in self.changes):
+                parts[path] = copy.deepcopy(vlm.model.get_submodule(path))
         for name, change in self.changes.items():
             part = next((p for p in parts if name.startswith(p + ".")), None)
             weight = None if part is None else dict(parts[part].named_parameters()).get(name[len(part) + 1 :])
-            if weight is None or weight.shape != change.shape:
+            delta = dense(change)
+            if weight is None or weight.shape != delta.shape:
                 raise BundleMismatch(
                     "This module changes layers that the loaded model does not have. Please load the model it was made for."
                 )
-            weight.copy_(weight.float() + change.to(weight.device).float())
+            weight.copy_(weight.to(torch.promote_types(weight.dtype, delta.dtype)) + delta.to(weight.device))
         return vlm.with_parts(parts)
 
     def tensors(self) -> dict[str, Tensor]:
-        return dict(self.changes)
+        ends = {1: ("",), 2: (".left", ".right")}
+        return {
+            name + end: t
+            for name, change in self.changes.items()
+            for end, t in zip(ends[len(change)], change, strict=True)
+        }
 
     def settings(self) -> dict[str, Any]:
         return dict(self.details)
@@ -49,4 +75,6 @@ class CvfModule:
 
     @classmethod
     def restore(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> CvfModule:
-        return cls(tensors, settings)
+        names = [name.removesuffix(".left") for name in tensors if not name.endswith(".right")]
+        changes = {n: (tensors[n],) if n in tensors else (tensors[f"{n}.left"], tensors[f"{n}.right"]) for n in names}
+        return cls(changes, settings)

@@ -12,26 +12,39 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from unlearn_core.methods.cvf.module import Change, smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
 from unlearn_core.vlm import VLM
 
+Fitters = dict[str, NullSpaceFitter]
+
 
 class Student:
-    """A copy of the tower's last blocks and the projector whose linear weights may change within a null space."""
+    """A copy of the tower's last blocks and the projector whose linear weights may change within a null space.
 
-    def __init__(self, vlm: VLM, blocks: int) -> None:
+    Args:
+        blocks: how many of the tower's last blocks are trained beside the projector; -1 for all.
+        language: train a copy of the language model's linear layers too, without constraint.
+    """
+
+    def __init__(self, vlm: VLM, blocks: int, language: bool = False) -> None:
         self.vlm = vlm
         depth = len(vlm.family.blocks(vlm.model))
         self.start = 0 if blocks < 0 else max(0, depth - blocks)
         family = vlm.family
-        self.parts = {p: copy.deepcopy(vlm.model.get_submodule(p)) for p in (family.vision, family.projector)}
+        paths = (family.vision, family.projector, *([family.language] if language else []))
+        self.parts = {path: copy.deepcopy(vlm.model.get_submodule(path)) for path in paths}
         self.seeing = vlm.with_parts(self.parts)
-        self.layers = self._linear_layers()
+        self.layers = self._linear_layers(
+            [*family.blocks(self.seeing.model)[self.start :], self.parts[family.projector]]
+        )
+        self.reading = self._linear_layers([self.parts[family.language]]) if language else {}
+        for layer in self.reading.values():
+            layer.weight.requires_grad_(True)
         self.changes: dict[str, ConstrainedChange] = {}
 
-    def _linear_layers(self) -> dict[str, nn.Linear]:
-        """Trained layers by path: biases, norms and embeddings have no input-side null space and stay frozen."""
-        trained = [*self.vlm.family.blocks(self.seeing.model)[self.start :], self.parts[self.vlm.family.projector]]
+    def _linear_layers(self, trained: Sequence[nn.Module]) -> dict[str, nn.Linear]:
+        """Layers by path: biases, norms and embeddings have no input-side null space and stay frozen."""
         ours = {id(layer) for part in trained for layer in part.modules() if isinstance(layer, nn.Linear)}
         return {
             f"{path}.{name}": layer
@@ -40,17 +53,27 @@ class Student:
             if isinstance(layer, nn.Linear) and id(layer) in ours
         }
 
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [*(c.change for c in self.changes.values()), *(layer.weight for layer in self.reading.values())]
+
     # -- before training ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def read(
-        self, images: Sequence[Image.Image], fitters: dict[str, NullSpaceFitter] | None
-    ) -> tuple[list[Tensor], list[Tensor]]:
+    def read(self, images: Sequence[Image.Image], fitters: Fitters | None) -> tuple[list[Tensor], list[Tensor]]:
         """(inputs of the first trained block, visual tokens) per picture; fitters, if given, see every layer's inputs."""
         kept: list[Tensor] = []
         with ExitStack() as hooks:
-            first = self.vlm.family.blocks(self.seeing.model)[self.start]
-            hooks.callback(first.register_forward_pre_hook(lambda _, args: kept.append(args[0])).remove)
+            blocks = self.vlm.family.blocks(self.seeing.model)
+            if self.start < len(blocks):
+                hook = blocks[self.start].register_forward_pre_hook(lambda _, args: kept.append(args[0]))
+            else:
+
+                def note(_: nn.Module, __: object, out: Tensor) -> None:
+                    kept.append(out)
+
+                hook = blocks[-1].register_forward_hook(note)
+            hooks.callback(hook.remove)
             if fitters is not None:
                 for name, layer in self.layers.items():
                     fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
@@ -79,5 +102,13 @@ class Student:
         return self.vlm.family.finish(self.seeing.model, hidden, self.start)
 
     @torch.no_grad()
-    def weight_changes(self) -> dict[str, Float[Tensor, "o d"]]:
-        return {f"{name}.weight": change.delta().detach().clone() for name, change in self.changes.items()}
+    def weight_changes(self, rank: int) -> dict[str, Change]:
+        """Every layer's change so far, cut to `rank` if that is not 0."""
+        changes: dict[str, Change] = {}
+        for name, change in self.changes.items():
+            left, right = change.factors()
+            changes[f"{name}.weight"] = smallest(left.clone(), right.clone(), rank)
+        for name, layer in self.reading.items():
+            before = self.vlm.model.get_submodule(name)
+            changes[f"{name}.weight"] = (layer.weight.detach() - before.get_parameter("weight"),)
+        return changes

@@ -17,11 +17,15 @@ Pixels = dict[str, Tensor]
 
 
 class Family(Protocol):
-    """Facts of one architecture. `vision` and `projector` are module paths below the model."""
+    """Facts of one architecture.
+
+    `vision`, `projector` and `language` (the decoder without its head) are module paths below the model.
+    """
 
     model_type: str
     vision: str
     projector: str
+    language: str
 
     def pixels(self, processor: Any, images: list[Image.Image]) -> Pixels:
         """What the vision tower needs for these pictures."""

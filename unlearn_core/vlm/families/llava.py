@@ -19,6 +19,7 @@ class Llava:
     model_type = "llava"
     vision = "model.vision_tower"
     projector = "model.multi_modal_projector"
+    language = "model.language_model"
 
     def pixels(self, processor: Any, images: list[Image.Image]) -> Pixels:
         return dict(processor.image_processor(images=images, return_tensors="pt"))
