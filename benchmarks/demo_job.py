@@ -8,8 +8,6 @@ Writes benchmarks/results/demo_job.json. Run it alone on the machine: it measure
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import resource
 import sys
 import time
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
+from benchmarks.common import RESULTS, write_result
 from unlearn_core.data.example import Example
 from unlearn_core.demo.request import exam, forget_request
 from unlearn_core.evaluation.compare import compare, summary
@@ -30,7 +28,6 @@ from unlearn_core.vlm import VLM
 from unlearn_core.vlm.loading import DEMO
 
 FOURS = (("p07", "p19", "p28", "p36"), ("p02", "p11", "p23", "p47"), ("p05", "p14", "p31", "p40"))
-RESULTS = Path(__file__).parent / "results"
 
 
 def examine(before: VLM, after: VLM, questions: Sequence[Example]) -> dict[str, Any]:
@@ -127,19 +124,8 @@ def main() -> None:
         for people in FOURS[: args.fours]:
             rows.append(run(vlm, name, people, options, args.pictures, args.others))
             show(rows[-1])
-    record = {
-        "command": "python -m benchmarks.demo_job " + " ".join(sys.argv[1:]),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-        "threads": args.threads,
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        "rows": rows,
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(record, indent=1) + "\n")
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    write_result(args.out, "demo_job", peak_mb=peak, rows=rows)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.driving import MODEL, Server, told, turn_to, upload
 from unlearn_core.bundle import export
+from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.gate import Gate
-from unlearn_core.methods.cagul.module import CagulModule, TokenEncoder
+from unlearn_core.methods.cagul.module import CagulModule
 from unlearn_core.vlm import VLM
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -75,7 +76,7 @@ def test_scripts_in_a_file_name_and_a_question_stay_text(
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole bundle for the model of these tests, with a module that has learned nothing."""
     vlm = VLM.load(MODEL, device="cpu")
-    module = CagulModule(Gate(4 * vlm.width, 1, 0), TokenEncoder(vlm.width, 8), 0, 0.25, "lowest")
+    module = CagulModule(Gate(4 * vlm.width, 1, 0), TokenEncoder(vlm.width, 8), (0,), 0.25, "lowest")
     path = tmp_path_factory.mktemp("bundle") / "bundle.zip"
     return export(module, vlm, path, title=HOSTILE, report={}, limits=[HOSTILE])
 

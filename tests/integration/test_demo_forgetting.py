@@ -6,9 +6,6 @@ measured by `benchmarks/demo_job.py`.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -21,14 +18,6 @@ from unlearn_core.methods.cagul import CagulModule
 from unlearn_core.vlm import VLM
 
 PEOPLE = ("p02", "p11", "p23", "p47")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def both_cores() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

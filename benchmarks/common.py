@@ -1,0 +1,29 @@
+"""What the benchmarks share: how a result file is written."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def write_result(path: Path, module: str, **content: Any) -> None:
+    """Write content with the command that made it and the versions in use."""
+    record = {
+        "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "threads": torch.get_num_threads(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record | content, indent=1) + "\n")
