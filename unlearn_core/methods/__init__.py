@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearn_core.methods.base import Fit, Method, Module, Step
+from unlearn_core.methods.baselines import BASELINE_METHODS, LoraModule
 from unlearn_core.methods.cagul import Cagul, CagulModule
 from unlearn_core.methods.cvf import Cvf, CvfModule
 from unlearn_core.methods.saving import read_module
 
 METHODS: dict[str, Method] = {method.name: method for method in (Cagul(), Cvf())}
-_MODULES = {module.kind: module for module in (CagulModule, CvfModule)}
+BASELINES: dict[str, Method] = {method.name: method for method in BASELINE_METHODS}
+"""What methods are compared with; they forget in the language model and are offered for comparison only."""
+ALL_METHODS = METHODS | BASELINES
+_MODULES = {module.kind: module for module in (CagulModule, CvfModule, LoraModule)}
 
 
 def module_from_pretrained(folder: Path) -> Module:
@@ -19,4 +23,4 @@ def module_from_pretrained(folder: Path) -> Module:
     return _MODULES[kind].restore(tensors, settings)
 
 
-__all__ = ["METHODS", "Fit", "Method", "Module", "Step", "module_from_pretrained"]
+__all__ = ["ALL_METHODS", "BASELINES", "METHODS", "Fit", "Method", "Module", "Step", "module_from_pretrained"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.cagul.config import CagulConfig
 from unlearn_core.methods.cagul.fit import CagulFit
-from unlearn_core.methods.cagul.module import CagulModule
+from unlearn_core.methods.cagul.module import CagulModule, CagulSight, attached_modules, below
 from unlearn_core.vlm import VLM
 
 
@@ -18,4 +18,4 @@ class Cagul:
         return CagulFit(vlm, request, config)
 
 
-__all__ = ["Cagul", "CagulConfig", "CagulFit", "CagulModule"]
+__all__ = ["Cagul", "CagulConfig", "CagulFit", "CagulModule", "CagulSight", "attached_modules", "below"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unlearn_core.methods.cagul.layers import MIDDLE, parse_layers
 from unlearn_core.methods.options import check_options, option
 
 
@@ -45,13 +46,10 @@ class CagulConfig:
         "refusal: a sentence from the refusal list. stranger: what the frozen model itself says about people it never saw. [ours]",
         choices=("refusal", "stranger"),
     )
-    layer: int = option(
-        -1,
-        "Attention layer",
-        "Decoder layer whose attention ranks the tokens, counted from 0; -1 means the middle one. [ours]",
-        low=-1,
-        high=200,
-        step=1,
+    layer: str = option(
+        MIDDLE,
+        "Attention layers",
+        "Decoder layers whose attention ranks the tokens: 'middle', or numbers counted from 0, such as '2' or '1,2'; of several, the mean. [ours]",
     )
     width: int = option(
         192, "Encoder width", "Width of the token encoder's bottleneck. [ours]", low=4, high=8192, step=4
@@ -67,9 +65,17 @@ class CagulConfig:
     gate_views: int = option(
         2,
         "Gate views",
-        "Augmented views of each picture of the forget set that the gate learns from. [ours]",
+        "Augmented views of each picture of the forget set that the gate learns from or is measured on. [ours]",
         low=0,
         high=50,
+        step=1,
+    )
+    hard_negatives: int = option(
+        8,
+        "Hard negatives",
+        "How many of the retained subjects that look most like the forgotten ones the gate sees in further augmented views. [ours]",
+        low=0,
+        high=1000,
         step=1,
     )
     batch: int = option(8, "Batch", "Questions per step. [ours]", low=1, high=512, step=1)
@@ -93,7 +99,15 @@ class CagulConfig:
     kl_weight: float = option(
         0.0, "Weight of KL", "Weight b of KL to the frozen model on retained pictures. [ours]", low=0.0, high=100.0
     )
+    adversary: float = option(
+        0.0,
+        "Weight of the adversary",
+        "A probe reads from the transformed tokens who is shown, and its gradient, reversed and times this weight, trains the encoder; 0 is off. [ours]",
+        low=0.0,
+        high=100.0,
+    )
     seed: int = option(0, "Seed", "Seed of sampling and initialisation.", low=0, high=2**31 - 1, step=1)
 
     def __post_init__(self) -> None:
         check_options(self)
+        parse_layers(self.layer)

@@ -1,7 +1,8 @@
 """The gate: does this picture show a subject of the forget set?
 
 The paper has a discriminator on the visual tokens. Ours is one small discriminator per subject on statistics of the
-tokens, and a picture's score is the highest of them, so that adding or withdrawing a subject touches no other.
+tokens, and a picture's score is the highest of them. Each is fitted by itself against the same pictures of others, so
+that adding or withdrawing a subject touches no other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 
 def token_statistics(tokens: Float[Tensor, "n d"]) -> Float[Tensor, " d4"]:
-    """Mean, maximum, minimum and standard deviation of each channel over the tokens, in float32."""
+    """Mean, maximum, minimum and standard deviation of each channel over the tokens, in float32. [ours]"""
     x = tokens.float()
     return torch.cat([x.mean(0), x.amax(0), x.amin(0), x.std(0, correction=0)])
 
@@ -37,18 +38,17 @@ class Gate(nn.Module):
         self.second = nn.Parameter(torch.zeros(subjects, hidden)) if hidden else None
 
     def scores(self, statistics: Float[Tensor, "b f"]) -> Float[Tensor, "b subjects"]:
-        x = (statistics - self.mean) / self.scale
+        x = (statistics.to(self.mean.device) - self.mean) / self.scale
         z = torch.einsum("bf,sfh->bsh", x, self.first) + self.first_bias
         return z[..., 0] if self.second is None else (F.gelu(z) * self.second).sum(-1)
 
-    def score(self, tokens: list[Float[Tensor, "n d"]]) -> Float[Tensor, " b"]:
-        """The highest logit over subjects for each picture."""
-        statistics = torch.stack([token_statistics(t) for t in tokens]).to(self.mean.device)
-        return self.scores(statistics).amax(1)
+    def margins(self, statistics: Float[Tensor, "b f"]) -> Float[Tensor, " b"]:
+        """By how much each picture's highest score lies above the threshold, in logits; flagged from 0 on."""
+        return self.scores(statistics).amax(1) - self.threshold
 
     @torch.no_grad()
     def flags(self, tokens: list[Float[Tensor, "n d"]]) -> Bool[Tensor, " b"]:
-        return self.score(tokens) >= self.threshold
+        return self.margins(torch.stack([token_statistics(t) for t in tokens])) >= 0
 
 
 def fit_gate(
@@ -60,63 +60,78 @@ def fit_gate(
     rounds: int = 60,
     seed: int = 0,
 ) -> Gate:
-    """Fit one discriminator per subject by L-BFGS on class-balanced binary cross-entropy; the threshold is left at 0.
+    """Fit one discriminator per subject on class-balanced binary cross-entropy [paper: loss]; the threshold is left at 0.
 
     Args:
-        positives: statistics of each subject's pictures. The other subjects' pictures count as negatives too.
+        positives: statistics of each subject's pictures. The others' pictures are no negatives: whoever of them is found,
+            the picture is rightly flagged, and so no subject's discriminator depends on another's.
         negatives: statistics of retained and unrelated pictures.
-        decay: weight of the squared norm of the weights (our choice).
+        decay: weight of the squared norm of the weights. [ours] rounds: of L-BFGS, at most. [ours]
     """
-    generator = torch.Generator().manual_seed(seed)
-    everything = torch.cat([*positives, negatives])
-    gate = Gate(everything.shape[1], len(positives), hidden)
+    gate = Gate(negatives.shape[1], len(positives), hidden)
     gate.mean.copy_(negatives.mean(0))
-    gate.scale.copy_(negatives.std(0).clamp(min=1e-6))
+    gate.scale.copy_(negatives.std(0, correction=0).clamp(min=1e-6))
+    for i, own in enumerate(positives):
+        one = _fit_subject(own, negatives, gate, decay, rounds, torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            for name, parameter in gate.named_parameters():
+                parameter[i] = one.get_parameter(name)[0]
+    return gate.requires_grad_(False)
+
+
+def _fit_subject(
+    positives: Float[Tensor, "p f"],
+    negatives: Float[Tensor, "m f"],
+    like: Gate,
+    decay: float,
+    rounds: int,
+    generator: torch.Generator,
+) -> Gate:
+    """A gate for one subject, standardised like another."""
+    one = Gate(negatives.shape[1], 1, like.hidden)
+    one.mean.copy_(like.mean)
+    one.scale.copy_(like.scale)
     with torch.no_grad():
-        if gate.second is not None:
-            gate.first.copy_(torch.randn(gate.first.shape, generator=generator) * everything.shape[1] ** -0.5)
-            gate.second.copy_(torch.randn(gate.second.shape, generator=generator) * hidden**-0.5)
-    owner = torch.cat([torch.full((len(p),), i) for i, p in enumerate(positives)] + [torch.full((len(negatives),), -1)])
-    truth = (owner[:, None] == torch.arange(len(positives))).float()
-    weight = truth / truth.sum(0) + (1 - truth) / (1 - truth).sum(0)
+        if one.second is not None:
+            one.first.copy_(torch.randn(one.first.shape, generator=generator) * negatives.shape[1] ** -0.5)
+            one.second.copy_(torch.randn(one.second.shape, generator=generator) * like.hidden**-0.5)
     optimiser = torch.optim.LBFGS(
-        gate.parameters(), max_iter=rounds, line_search_fn="strong_wolfe", tolerance_change=1e-7
+        one.parameters(), max_iter=rounds, line_search_fn="strong_wolfe", tolerance_change=1e-7
     )
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = (
-            (F.binary_cross_entropy_with_logits(gate.scores(everything), truth, reduction="none") * weight).sum(0).sum()
-        )
-        norm = sum((p**2).sum() for p in gate.parameters() if p.ndim > 2)
-        total = loss + decay * norm
+        loss = F.softplus(-one.scores(positives)).mean() + F.softplus(one.scores(negatives)).mean()
+        total = loss + decay * one.first.pow(2).sum()
         total.backward()
         return total
 
     optimiser.step(closure)
-    return gate.requires_grad_(False)
+    return one
 
 
+@torch.no_grad()
 def calibrate(
     gate: Gate, positives: Float[Tensor, "p f"], negatives: Float[Tensor, "m f"], false_alarms: float
-) -> dict[str, float]:
-    """Set the threshold from pictures that the gate was not fitted on, and report what it does to them.
+) -> dict[str, float | None]:
+    """Set the threshold from pictures that the gate was not fitted on, and report what it does to them. [ours]
 
-    The threshold is the conformal quantile of the negatives' scores: at most `false_alarms` of such pictures are flagged
-    in expectation. Where even the 2 % quantile of the positives lies higher, it moves half way there (our choice).
+    The threshold is the conformal quantile of the m negatives' scores: at most `false_alarms` of such pictures are
+    flagged in expectation, or 1 / (m + 1) where m is too small to promise less. Where even the 2 % quantile of the
+    positives lies higher, it moves half way there. There may be no positives; what they are needed for is then None.
     """
     low = gate.scores(negatives).amax(1).sort().values
+    high = gate.scores(positives).amax(1)
     rank = min(len(low) - 1, int((len(low) + 1) * (1 - false_alarms)))
     threshold = low[rank] + 1e-4
-    high = gate.scores(positives).amax(1)
-    faint = torch.quantile(high, 0.02)
-    if faint > threshold:
-        threshold = (threshold + faint) / 2
+    if len(high):
+        threshold = torch.maximum(threshold, (threshold + torch.quantile(high, 0.02)) / 2)
     gate.threshold.copy_(threshold)
     return {
         "threshold": float(threshold),
         "false_alarms": float((low >= threshold).float().mean()),
-        "caught": float((high >= threshold).float().mean()),
+        "promised": max(false_alarms, 1 / (len(low) + 1)),
+        "caught": float((high >= threshold).float().mean()) if len(high) else None,
         "negatives": float(len(low)),
         "positives": float(len(high)),
     }
