@@ -15,7 +15,7 @@ from components.handlers import plainly
 from components.studio import Studio
 from components.texts import ABOUT
 from unlearn_core import bundle
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import ALL_METHODS
 from unlearn_core.vlm.errors import BadRequest
 
 
@@ -86,7 +86,7 @@ class ExportPage:
             return "", gr.Button(interactive=False), nothing, gr.DownloadButton(visible=False)
         method = self.studio.run(result).info.method
         return (
-            f"Unlearned with {METHODS[method].title}",
+            f"Unlearned with {ALL_METHODS[method].title}",
             gr.Button(interactive=True),
             _limits(method),
             gr.DownloadButton(visible=False),

@@ -7,13 +7,20 @@ from typing import Any
 
 from components import html
 from components.texts import ABOUT, lasting, moment
-from unlearn_core.methods import METHODS, Step
+from unlearn_core.methods import ALL_METHODS, BASELINES, METHODS, Step
 from unlearn_core.runs import Run, RunState
 
 
 def methods(chosen: str) -> str:
-    cards = "".join(_method(name, METHODS[name].title, name == chosen) for name in METHODS)
-    return f'<div class="methods" role="radiogroup" aria-label="Method">{cards}</div>'
+    main, others = (
+        "".join(_method(name, ALL_METHODS[name].title, name == chosen) for name in group)
+        for group in (METHODS, BASELINES)
+    )
+    return (
+        f'<div class="methods" role="radiogroup" aria-label="Method">{main}'
+        f'<details class="baselines"{" open" if chosen in BASELINES else ""}><summary>Baselines, to compare with: LoRA on the '
+        f"language model</summary>{others}</details></div>"
+    )
 
 
 def _method(name: str, title: str, chosen: bool) -> str:

@@ -14,9 +14,12 @@ class About:
     limits: tuple[str, ...]
 
 
-_SHARED = (
-    "Checked with the probes shown here only: other questions, pictures or attacks may still bring an answer out.",
-    "Questions asked by name, without a picture, are answered as before.",
+_PROBED = "Checked with the probes shown here only: other questions, pictures or attacks may still bring an answer out."
+_SHARED = (_PROBED, "Questions asked by name, without a picture, are answered as before.")
+_BASELINE = (
+    "Changes the language model, so answers about anything may change, also those by name without a picture: compare them.",
+    "The original model is not changed: whoever runs it without the module has the knowledge back.",
+    _PROBED,
 )
 
 ABOUT = {
@@ -37,6 +40,28 @@ ABOUT = {
             "What is retained is protected to the measured degree only: compare it before you rely on it.",
             *_SHARED,
         ),
+    ),
+    "ga": About(
+        "Small additions to the language model (LoRA) make the answers to forget less likely, step by step. Nothing holds the rest: "
+        "it often ends in babble, which only looks like forgetting.",
+        _BASELINE,
+    ),
+    "gd": About(
+        "Makes the answers to forget less likely and, at the same time, repeats the true answers of what is kept.",
+        _BASELINE,
+    ),
+    "kl": About(
+        "Makes the answers to forget less likely and holds the answers of what is kept close to the original model's.",
+        _BASELINE,
+    ),
+    "idk": About(
+        "Teaches a refusal for what is to be forgotten and repeats the true answers of what is kept.",
+        _BASELINE,
+    ),
+    "npo": About(
+        "Makes the answers to forget less likely than they were, with a push that fades as they become so, and repeats the true "
+        "answers of what is kept.",
+        _BASELINE,
     ),
 }
 

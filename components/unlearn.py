@@ -13,7 +13,7 @@ from components.handlers import plainly
 from components.studio import Studio
 from components.texts import people
 from components.widgets import clickable, picked
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import ALL_METHODS
 from unlearn_core.runs import RunState
 from unlearn_core.vlm.errors import BadRequest, RunNotFound
 
@@ -41,12 +41,14 @@ class UnlearnPage:
             with gr.Column(scale=5, min_width=300):
                 self.who = gr.HTML(self._who([]), elem_id="unlearn-who")
                 self.methods = clickable(fits.methods(FIRST), elem_id="unlearn-methods")
-                self.groups: dict[str, gr.Group] = {}
-                self.forms: dict[str, Form] = {}
-                for name, method in METHODS.items():
+                self.groups: dict[type[Any], gr.Group] = {}
+                self.forms: dict[type[Any], Form] = {}
+                for name, method in ALL_METHODS.items():
+                    if method.config in self.forms:
+                        continue
                     with gr.Group(visible=name == FIRST) as group:
-                        self.forms[name] = draw(method.config, f"option-{name}")
-                    self.groups[name] = group
+                        self.forms[method.config] = draw(method.config, f"option-{name}")
+                    self.groups[method.config] = group
                 gr.HTML("<p class='legend'>[paper]: as the paper has it. [ours]: our own choice.</p>")
                 self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="unlearn-start")
             with gr.Column(scale=6, min_width=300):
@@ -104,8 +106,8 @@ class UnlearnPage:
 
     @plainly
     def _choose(self, event: gr.EventData) -> Any:
-        name = picked(event) if picked(event) in METHODS else FIRST
-        return name, fits.methods(name), *(gr.Group(visible=n == name) for n in self.groups)
+        name = picked(event) if picked(event) in ALL_METHODS else FIRST
+        return name, fits.methods(name), *(gr.Group(visible=k is ALL_METHODS[name].config) for k in self.groups)
 
     @plainly
     def _start(self, marked: list[str], name: str, *values: Any) -> Iterator[Any]:
@@ -116,7 +118,7 @@ class UnlearnPage:
         yield {self.start: gr.Button("Preparing the pictures …", interactive=False)}
         try:
             request, title = self.studio.collection.request(marked), self.studio.request_title(marked)
-            run = self.studio.worker.start(self.studio.vlm, request, METHODS[name], config, title)
+            run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
         except Exception:
             yield ready
             raise
@@ -124,9 +126,9 @@ class UnlearnPage:
 
     def _config(self, name: str, values: list[Any]) -> Any:
         """The config of the chosen method, from the values of all forms."""
-        for method, form in self.forms.items():
+        for kind, form in self.forms.items():
             own, values = values[: len(form.names)], values[len(form.names) :]
-            if method == name:
+            if name in ALL_METHODS and kind is ALL_METHODS[name].config:
                 return form.config(own)
         raise BadRequest("Please choose a method.")
 
