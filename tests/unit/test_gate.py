@@ -123,15 +123,11 @@ def test_views_stay_on_their_picture_s_side_of_the_split() -> None:
 
 def test_the_nearest_retained_subjects_are_found_in_standard_units() -> None:
     """The third channel is large and says nothing of who is near."""
-    retained = {
-        "far": clouds(1, 10, 20),
-        "near": clouds(2, 10, 6),
-        "away": clouds(3, 10, -20),
-        "beside": clouds(4, 10, 2),
-    }
+    centres = {"far": 20.0, "near": 6.0, "away": -20.0, "beside": 2.0}
+    retained = {name: clouds(1, 10, centre) for name, centre in centres.items()}
     for k, x in enumerate(retained.values()):
-        x[:, 2] = x[:, 2] * 300 + k
-    forgotten = [clouds(5, 10, 5)]
+        x[:, 2] = x[:, 2] * 300 - 20 * k
+    forgotten = [clouds(1, 10, 5)]
     assert nearest_subjects(forgotten, retained, 2) == ["near", "beside"]
     assert nearest_subjects(forgotten, retained, 0) == []
     assert len(nearest_subjects(forgotten, retained, 9)) == 4

@@ -121,7 +121,7 @@ def _card(retain_only: bool, parameters: int, results: dict[str, tuple[float, in
         "",
         f"A LLaVA of {parameters / 1e6:.1f} million parameters, trained from scratch on drawn pictures of {people} fictitious people, strangers",
         f"and scenes of coloured shapes (128 px, 16 x 16 visual tokens). {about}It knows nothing else: photographs mean nothing to it.",
-        "Made by `python -m unlearn_core.demo.train`; `training.json`, where there is one, lists the cycles. Training used",
+        "Made by `python -m unlearn_core.demo.train`; `training.json` has the command. Training used",
         "auxiliary heads on the visual tokens (what is where) that fade out and are not part of the model.",
         "",
         f"Exact answers, greedy decoding, on pictures never trained on (`{command}`):",

@@ -16,11 +16,13 @@ import argparse
 import copy
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -188,8 +190,21 @@ def train(
         if step and step % 400 == 0:
             save(model, processor, out)
     save(model.eval(), processor, out)
+    _note(out, time.monotonic() - began, lines[-1])
     if log is not None:
         log.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+
+
+def _note(out: Path, seconds: float, last: dict[str, Any]) -> None:
+    """How the model was made, beside it."""
+    note = {
+        "command": "python -m unlearn_core.demo.train " + " ".join(sys.argv[1:]),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "threads": torch.get_num_threads(),
+        "seconds": round(seconds),
+        "last": last,
+    }
+    (out / "training.json").write_text(json.dumps(note, indent=2) + "\n")
 
 
 def main() -> None:

@@ -102,9 +102,9 @@ class CagulConfig:
     adversary: float = option(
         0.0,
         "Weight of the adversary",
-        "A probe reads from the transformed tokens who is shown, and its gradient, reversed and times this weight, trains the encoder; 0 is off. [ours]",
+        "A probe reads from the transformed tokens who is shown, and its gradient, reversed and times this weight, trains the encoder; 0 is off, tens are strong. [ours]",
         low=0.0,
-        high=100.0,
+        high=1000.0,
     )
     seed: int = option(0, "Seed", "Seed of sampling and initialisation.", low=0, high=2**31 - 1, step=1)
 
