@@ -1,0 +1,126 @@
+"""Losses of the token encoder, and what it leaves of a person's identity. The language model runs once per loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.methods.cagul.cache import Frozen
+from unlearn_core.methods.cagul.config import CagulConfig
+from unlearn_core.methods.cagul.encoder import TokenEncoder
+from unlearn_core.methods.cagul.identity import Adversary, identity_report, pooled, witnesses
+from unlearn_core.methods.cagul.instead import Instead
+from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence
+from unlearn_core.vlm.batch import Batch
+
+T = TypeVar("T")
+
+READ_AT_ONCE = 32
+"""Pictures per step that the adversary reads. They need no language model: their tokens and the choice of them are kept."""
+
+
+class Training:
+    """The token encoder in training."""
+
+    def __init__(
+        self,
+        frozen: Frozen,
+        request: ForgetRequest,
+        config: CagulConfig,
+        encoder: TokenEncoder,
+        instead: Instead,
+        rng: np.random.Generator,
+    ) -> None:
+        self.frozen, self.request, self.config = frozen, request, config
+        self.encoder, self.instead, self.rng = encoder, instead, rng
+        self.retain = [e for e in request.retain if e.image is not None]
+        self.witnesses = witnesses(request)
+        self.parameters = list(encoder.parameters())
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=config.rate, weight_decay=0.0)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimiser, config.steps, eta_min=config.rate * 0.02
+        )
+        self.adversary = Adversary(len({w.label for w in self.witnesses})) if config.adversary else None
+
+    def losses(self) -> dict[str, Float[Tensor, ""]]:
+        """The loss terms of one step, by name."""
+        config = self.config
+        keep = self._draw(self.request.keep, config.batch // 2) if config.keep_weight and self.request.keep else []
+        forget = self._draw(self.request.forget, max(1, config.batch - len(keep)))
+        says = [self.instead(e, int(self.rng.integers(1 << 20))) for e in forget] + [e.answer for e in keep]
+        logits, batch = self._edited_logits([*forget, *keep], says)
+        each = answer_cross_entropy(logits, batch.targets or ())
+        losses = {"forget": each[: len(forget)].mean()}
+        if keep:
+            losses["keep"] = each[len(forget) :].mean()
+        if config.retain_weight or config.kl_weight:
+            losses |= self._retain_losses()
+        if self.adversary is not None:
+            losses["adversary"] = self._adversary_loss(self.adversary)
+        return losses
+
+    def step(self, losses: dict[str, Float[Tensor, ""]]) -> None:
+        """One step of the encoder on the weighted sum."""
+        config = self.config
+        weights = {
+            "keep": config.keep_weight,
+            "retain": config.retain_weight,
+            "kl": config.kl_weight,
+            "adversary": config.adversary,
+        }
+        self.optimiser.zero_grad()
+        torch.stack([weights.get(k, 1.0) * v for k, v in losses.items()]).sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimiser.step()
+        self.schedule.step()
+
+    def identity(self) -> dict[str, Any]:
+        """How well a fresh probe reads who is shown, before and after the tokens are transformed."""
+        examples, labels = [w.example for w in self.witnesses], [w.label for w in self.witnesses]
+        pictures = [id(e.image) for e in examples]
+        with torch.no_grad():
+            before = torch.stack([pooled(x) for x in self._picked(examples)])
+            after = torch.stack([pooled(x) for x in self._transformed(examples)])
+        return identity_report(before, after, labels, pictures)
+
+    def _retain_losses(self) -> dict[str, Float[Tensor, ""]]:
+        """What happens to retained pictures should the gate flag them."""
+        shown = self._draw(self.retain, self.config.batch)
+        says = [e.answer for e in shown]
+        logits, batch = self._edited_logits(shown, says)
+        targets = batch.targets or ()
+        losses = {"retain": answer_cross_entropy(logits, targets).mean()}
+        if self.config.kl_weight:
+            plain = self.frozen.reference(shown, says)
+            losses["kl"] = answer_divergence(logits, plain, [len(t) for t in targets]).mean()
+        return losses
+
+    def _adversary_loss(self, adversary: Adversary) -> Float[Tensor, ""]:
+        drawn = self._draw(self.witnesses, READ_AT_ONCE)
+        features = torch.stack([pooled(x) for x in self._transformed([w.example for w in drawn])])
+        return adversary.loss(features, torch.tensor([w.label for w in drawn]))
+
+    def _draw(self, items: Sequence[T], count: int) -> list[T]:
+        return [items[i] for i in self.rng.integers(len(items), size=count)]
+
+    def _edited_logits(
+        self, examples: Sequence[Example], answers: Sequence[str]
+    ) -> tuple[Float[Tensor, "b t v"], Batch]:
+        tokens, chosen, new = self.frozen.tokens(examples), self.frozen.chosen(examples), self._transformed(examples)
+        edited = [t.index_copy(0, c, x.to(t.dtype)) for t, c, x in zip(tokens, chosen, new, strict=True)]
+        batch = self.frozen.batch(examples, answers)
+        return self.frozen.vlm.answer_logits(batch, edited), batch
+
+    def _transformed(self, examples: Sequence[Example]) -> list[Float[Tensor, "k d"]]:
+        """What the encoder makes of each example's chosen tokens, all in one pass."""
+        picked = self._picked(examples)
+        return list(self.encoder(torch.cat(picked)).split([len(x) for x in picked]))
+
+    def _picked(self, examples: Sequence[Example]) -> list[Float[Tensor, "k d"]]:
+        return [t[c] for t, c in zip(self.frozen.tokens(examples), self.frozen.chosen(examples), strict=True)]
