@@ -145,7 +145,7 @@ class Packer:
 class Mix(IterableDataset[tuple[Batch, Batch]]):
     """Endless (picture batch, text batch) pairs of the demo world without the people in `without`.
 
-    Of sixteen pictures four show a known person, three a stranger, seven a scene and two a pair. A person left out is no
+    Of sixteen pictures five show a known person, three a stranger, six a scene and two a pair. A person left out is no
     stranger either: the retain-only model never saw that face.
 
     Args:
@@ -153,6 +153,7 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         looking: pictures of a batch of the first phase.
         scenes: those of them, all scenes, that come with questions.
         questions: asked of each picture at most.
+        first: number of the first batch, when an earlier training is gone on with.
     """
 
     def __init__(
@@ -164,9 +165,10 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         looks: int,
         looking: int = 48,
         scenes: int = 8,
-        questions: int = 10,
+        questions: int = 20,
+        first: int = 0,
     ) -> None:
-        self.packer, self.seed, self.questions = packer, seed, questions
+        self.packer, self.seed, self.questions, self.first = packer, seed, questions, first
         self.looks, self.looking, self.scenes = looks, looking, scenes
         self.side = round(packer.image_tokens**0.5)
         self.known = [p for p in world.people() if p.id not in without]
@@ -179,9 +181,9 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot % 16 < 4:
+        if slot % 16 < 5:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 7:
+        if slot % 16 < 8:
             return world.photograph(self._stranger(rng), seed)
         if slot % 16 < 14:
             return world.shapes(seed)
@@ -212,7 +214,7 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def __iter__(self) -> Iterator[tuple[Batch, Batch]]:
         torch.set_num_threads(1)
-        rng = np.random.default_rng(self.seed)
-        for step in itertools.count():
+        rng = np.random.default_rng((self.seed, self.first))
+        for step in itertools.count(self.first):
             size, asked = (self.looking, self.scenes) if step < self.looks else (16, 16)
             yield self._batch(rng, size, asked), self.packer.collate(self._texts(rng), [])

@@ -3,11 +3,12 @@
     python -m unlearn_core.demo.train --out assets/demo
     python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only
 
-The recipe is ours: AdamW, bf16 arithmetic on fp32 weights, loss on answer tokens only, in two phases. First the vision
-tower learns to look, by auxiliary heads that read what is where from the visual tokens, while the language model learns
-from text and from a few scenes; a model from scratch otherwise spends most of its time not yet looking at the picture.
-Then every picture comes with questions, while the heads fade out. The heads and a bound on the tokens' size are not
-saved.
+The recipe is ours: AdamW, bf16 arithmetic on fp32 weights, loss on answer tokens only, in three phases. First the
+vision tower learns to look, by auxiliary heads that read what is where from the visual tokens, while the language model
+learns from text and from a few scenes; a model from scratch otherwise spends most of its time not yet looking at the
+picture. Then every picture comes with questions, while the heads fade out. Last, when a linear probe reads every person
+and shape from the visual tokens, the tower is frozen and the language model alone goes on. The heads and a bound on the
+tokens' size are not saved.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from unlearn_core.demo import build, world
 from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
 LOOKS = 700
-STEPS = 2400
+STEPS = 1300
+READS = 1100
 PEAK_RATE = 1e-3
 WARM_UP = 80
 WEIGHT_DECAY = 0.01
@@ -112,13 +114,12 @@ def answer_loss(
     return F.cross_entropy(model.lm_head(hidden[:, :-1][at]).float(), labels[at])
 
 
-def rate(step: int, looks: int, steps: int) -> float:
-    """Learning rate as a part of the peak: warm-up, level while looking, then one cosine down to almost nothing."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
+def rate(step: int, looks: int, steps: int, first: int = 0) -> float:
+    """Learning rate as a part of the peak: warm-up, level while looking, then one cosine over `steps` to almost nothing."""
+    warm = min(1.0, (step - first + 1) / WARM_UP)
     if step < looks:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - looks) / max(1, steps))) + 0.002
+        return warm
+    return warm * (0.5 * (1 + math.cos(math.pi * (step - looks) / max(1, steps))) + 0.002)
 
 
 def save(model: LlavaForConditionalGeneration, processor: build.LlavaProcessor, out: Path) -> None:
@@ -144,15 +145,18 @@ def train(
     *,
     looks: int = LOOKS,
     steps: int = STEPS,
+    reads: int = READS,
     peak: float = PEAK_RATE,
     seed: int = 0,
     device: str = "cpu",
     log: Path | None = None,
     start: Path | None = None,
+    first: int = 0,
 ) -> None:
-    """Look first, then answer: `looks` steps of auxiliary heads, text and scenes, then `steps` with questions about all.
+    """Look, answer, read: `looks` steps of auxiliary heads, text and scenes, `steps` with questions about all pictures,
+    and `reads` of the language model alone.
 
-    `start` is a checkpoint of an earlier cycle to go on from.
+    `start` is a checkpoint to go on from as if `first` steps were done.
     """
     processor = build.processor() if start is None else build.LlavaProcessor.from_pretrained(start)
     model = build.model(processor, seed)
@@ -165,27 +169,28 @@ def train(
     helpers = Helpers(model.config.get_text_config().hidden_size).to(device)
     learned = [*model.parameters(), *helpers.parameters()]
     optimiser = optimiser_for(learned, peak)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate(s, looks, steps))
-    mix = Mix(Packer(processor, model.config.image_seq_length), without, seed, looks=looks)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate(s + first, looks, steps + reads, first))
+    mix = Mix(Packer(processor, model.config.image_seq_length), without, seed, looks=looks, first=first)
     batches = iter(DataLoader(mix, batch_size=None, num_workers=1, prefetch_factor=4))
     began, lines = time.monotonic(), []
-    for step in range(looks + steps):
+    for step in range(first, looks + steps + reads):
         pictures, texts = next(batches)
+        reading = step >= looks + steps
         with torch.autocast(device, dtype=torch.bfloat16):
-            seen = see(model, pictures)
-            helped = helpers(seen, pictures.marks)
-            losses = {"helpers": helped, "text": 0.5 * answer_loss(model, texts, None)}
-            losses["picture"] = answer_loss(model, pictures, seen)
-            if step >= looks:
-                losses["helpers"] = HELP * max(0.0, 1 - (step - looks) / (HELP_UNTIL * steps)) * helped
+            with torch.set_grad_enabled(not reading):
+                seen = see(model, pictures)
+            losses = {"text": 0.5 * answer_loss(model, texts, None), "picture": answer_loss(model, pictures, seen)}
+            if not reading:
+                fade = max(0.0, 1 - (step - looks) / (HELP_UNTIL * (steps + reads)))
+                losses["helpers"] = (HELP * fade if step >= looks else 1.0) * helpers(seen, pictures.marks)
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(learned, 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
-        if step % 25 == 0 or step == looks + steps - 1:
-            lines.append({"step": step, "seconds": round(time.monotonic() - began), "helped": round(helped.item(), 4)})
-            lines[-1] |= {k: round(v.item(), 4) for k, v in losses.items() if k != "helpers"}
+        if step % 25 == 0 or step == looks + steps + reads - 1:
+            lines.append({"step": step, "seconds": round(time.monotonic() - began)})
+            lines[-1] |= {k: round(v.item(), 4) for k, v in losses.items()}
             print(json.dumps(lines[-1]), flush=True)
         if step and step % 400 == 0:
             save(model, processor, out)
@@ -213,8 +218,10 @@ def main() -> None:
     parser.add_argument("--retain-only", action="store_true", help="leave out the people of the fixed forget split")
     parser.add_argument("--looks", type=int, default=LOOKS, help="steps of the first phase")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps of the second phase")
+    parser.add_argument("--reads", type=int, default=READS, help="steps of the third phase")
     parser.add_argument("--peak", type=float, default=PEAK_RATE, help="highest learning rate")
-    parser.add_argument("--start", type=Path, help="go on from this checkpoint with another cycle")
+    parser.add_argument("--start", type=Path, help="go on from this checkpoint")
+    parser.add_argument("--first", type=int, default=0, help="steps that are done when going on from a checkpoint")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
