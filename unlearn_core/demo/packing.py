@@ -145,7 +145,7 @@ class Packer:
 class Mix(IterableDataset[tuple[Batch, Batch]]):
     """Endless (picture batch, text batch) pairs of the demo world without the people in `without`.
 
-    Of sixteen pictures five show a known person, three a stranger, six a scene and two a pair. A person left out is no
+    Of sixteen pictures six show a known person, three a stranger, five a scene and two a pair. A person left out is no
     stranger either: the retain-only model never saw that face.
 
     Args:
@@ -165,7 +165,7 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         looks: int,
         looking: int = 48,
         scenes: int = 8,
-        questions: int = 20,
+        questions: int = 10,
         first: int = 0,
     ) -> None:
         self.packer, self.seed, self.questions, self.first = packer, seed, questions, first
@@ -181,9 +181,9 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot % 16 < 5:
+        if slot % 16 < 6:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 8:
+        if slot % 16 < 9:
             return world.photograph(self._stranger(rng), seed)
         if slot % 16 < 14:
             return world.shapes(seed)
