@@ -145,7 +145,7 @@ class Packer:
 class Mix(IterableDataset[tuple[Batch, Batch]]):
     """Endless (picture batch, text batch) pairs of the demo world without the people in `without`.
 
-    Of sixteen pictures six show a known person, three a stranger, five a scene and two a pair. A person left out is no
+    Of sixteen pictures four show a known person, four a stranger, five a scene and three a pair. A person left out is no
     stranger either: the retain-only model never saw that face.
 
     Args:
@@ -181,11 +181,11 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot % 16 < 6:
+        if slot % 16 < 4:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 9:
+        if slot % 16 < 8:
             return world.photograph(self._stranger(rng), seed)
-        if slot % 16 < 14:
+        if slot % 16 < 13:
             return world.shapes(seed)
         sides = [self._person(rng) if rng.random() < 0.8 else self._stranger(rng) for _ in range(2)]
         return world.double(sides[0], sides[1], seed)
