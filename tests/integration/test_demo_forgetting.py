@@ -54,16 +54,8 @@ def test_private_facts_are_no_longer_answered(rows: list[Compared]) -> None:
 
 def test_everything_else_stays(shares: dict[str, Share], forgotten: Module) -> None:
     floor = 0.98 if forgotten.kind == "cagul" else 0.97
-    for kind in ("retain private", "retain visual", "text"):
+    for kind in ("retain private", "retain visual", "general", "text"):
         assert shares[kind].after >= floor * shares[kind].before, kind
-
-
-@pytest.mark.xfail(
-    reason="the embedded model is not sure of scenes yet, and small changes tip its answers", strict=False
-)
-def test_scenes_stay(shares: dict[str, Share], forgotten: Module) -> None:
-    floor = 0.98 if forgotten.kind == "cagul" else 0.97
-    assert shares["general"].after >= floor * shares["general"].before
 
 
 def test_text_only_answers_are_bit_identical(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> None:

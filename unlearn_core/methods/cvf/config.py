@@ -11,7 +11,7 @@ from unlearn_core.methods.options import check_options, option
 class CvfConfig:
     """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
 
-    steps: int = option(100, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
+    steps: int = option(120, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
     null_space: str = option(
         "soft",
         "Null space",
@@ -74,7 +74,7 @@ class CvfConfig:
         step=1,
     )
     rate: float = option(
-        1e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0
+        1.5e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0
     )
     temperature: float = option(0.2, "Temperature", "Temperature of the contrastive loss. [ours]", low=0.01, high=10.0)
     contrast_weight: float = option(
@@ -85,7 +85,7 @@ class CvfConfig:
         high=1000.0,
     )
     answer_weight: float = option(
-        2.0,
+        4.0,
         "Weight of answers",
         "Weight of the answers through the frozen language model; 0 leaves features alone. [ours]",
         low=0.0,
