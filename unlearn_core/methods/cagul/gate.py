@@ -116,21 +116,21 @@ def calibrate(
 ) -> dict[str, float | None]:
     """Set the threshold from pictures that the gate was not fitted on, and report what it does to them. [ours]
 
-    The threshold is the conformal quantile of the m negatives' scores: at most `false_alarms` of such pictures are
-    flagged in expectation, or 1 / (m + 1) where m is too small to promise less. Where even the 2 % quantile of the
+    The lowest threshold at which no more than `false_alarms` of the m negatives are flagged, k of them; of such pictures
+    (k + 1) / (m + 1) are flagged in expectation, which is what can be promised. Where even the 2 % quantile of the
     positives lies higher, it moves half way there. There may be no positives; what they are needed for is then None.
     """
     low = gate.scores(negatives).amax(1).sort().values
     high = gate.scores(positives).amax(1)
-    rank = min(len(low) - 1, int((len(low) + 1) * (1 - false_alarms)))
-    threshold = low[rank] + 1e-4
+    flagged = min(len(low) - 1, int(len(low) * false_alarms))
+    threshold = low[len(low) - 1 - flagged] + 1e-4
     if len(high):
         threshold = torch.maximum(threshold, (threshold + torch.quantile(high, 0.02)) / 2)
     gate.threshold.copy_(threshold)
     return {
         "threshold": float(threshold),
         "false_alarms": float((low >= threshold).float().mean()),
-        "promised": max(false_alarms, 1 / (len(low) + 1)),
+        "promised": (flagged + 1) / (len(low) + 1),
         "caught": float((high >= threshold).float().mean()) if len(high) else None,
         "negatives": float(len(low)),
         "positives": float(len(high)),
