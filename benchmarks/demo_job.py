@@ -124,8 +124,8 @@ def main() -> None:
         for people in FOURS[: args.fours]:
             rows.append(run(vlm, name, people, options, args.pictures, args.others))
             show(rows[-1])
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    write_result(args.out, "demo_job", peak_mb=peak, rows=rows)
+            peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            write_result(args.out, "demo_job", peak_mb=peak, rows=rows)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Shot:
     Args:
         image: of the request. subject: whom it shows, if that is known.
         place: of the subject among the forgotten ones, or -1 for everybody else.
+        stranger: nobody whom the model knows.
         held_out: not fitted on.
         view: seed of the augmented view that is meant, or None for the picture as it is.
     """
@@ -40,6 +41,7 @@ class Shot:
     image: Image.Image
     subject: str | None
     place: int
+    stranger: bool = False
     held_out: bool = False
     view: int | None = None
 
@@ -57,12 +59,13 @@ def gate_shots(request: ForgetRequest, views: int, rng: np.random.Generator) -> 
     shots: list[Shot] = []
     for place, subject in enumerate(sorted({e.subject for e in request.forget}, key=lambda s: s or "")):
         images = distinct_images([e for e in (*request.forget, *request.keep) if e.subject == subject])
-        own = [Shot(image, subject, place, _held_out(i)) for i, image in enumerate(images)]
+        own = [Shot(image, subject, place, held_out=_held_out(i)) for i, image in enumerate(images)]
         shots += [*own, *(shot.seen_again(rng) for shot in own for _ in range(views))]
     others = _others(request)
     if len(others) > MAX_NEGATIVES:
         others = [others[i] for i in sorted(rng.permutation(len(others))[:MAX_NEGATIVES])]
-    rest = [Shot(image, subject, -1, _held_out(i)) for i, (image, subject) in enumerate(others)]
+    strange = {id(image) for image in request.strangers}
+    rest = [Shot(image, who, -1, id(image) in strange, _held_out(i)) for i, (image, who) in enumerate(others)]
     return [*shots, *rest, *(shot.seen_again(rng) for shot in rest[:: max(1, len(rest) // VIEWED)])]
 
 
@@ -125,13 +128,19 @@ def hard_shots(
 def gate_from(
     shots: Sequence[Shot], statistics: Float[Tensor, "n f"], hidden: int, false_alarms: float, seed: int
 ) -> tuple[Gate, dict[str, Any]]:
-    """Fit and calibrate a gate, and measure it on the pictures that were held out: the request's own, and views of them."""
+    """Fit and calibrate a gate, and measure it on the pictures that were held out: the request's own, and views of them.
+
+    False alarms are counted on retained pictures. Strangers teach the gate too, but one who looks like a forgotten person
+    does not raise the threshold: nothing is known of strangers, so a false alarm on one takes no knowledge away.
+    """
     place = torch.tensor([shot.place for shot in shots])
     held = torch.tensor([shot.held_out for shot in shots])
     view = torch.tensor([shot.view is not None for shot in shots])
     fitted = [statistics[(place == i) & ~held] for i in range(int(place.max()) + 1)]
     gate = fit_gate(fitted, statistics[(place < 0) & ~held], hidden, seed=seed)
+    strange = torch.tensor([shot.stranger for shot in shots])
     going, staying = (place >= 0) & held, (place < 0) & held
+    staying = staying & ~strange if (staying & ~strange).any() else staying
     judged = statistics[staying] if staying.any() else statistics[place < 0]
     report: dict[str, Any] = calibrate(gate, statistics[going], judged, false_alarms)
     own, views = statistics[going & ~view], statistics[going & view]
