@@ -129,7 +129,7 @@ def calibrate(
     gate.threshold.copy_(threshold)
     return {
         "threshold": float(threshold),
-        "false_alarms": float((low >= threshold).float().mean()),
+        "false_alarms": float((low >= threshold).double().mean()),
         "promised": (flagged + 1) / (len(low) + 1),
         "caught": float((high >= threshold).float().mean()) if len(high) else None,
         "negatives": float(len(low)),
