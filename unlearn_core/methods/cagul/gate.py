@@ -117,13 +117,14 @@ def calibrate(
     """Set the threshold from pictures that the gate was not fitted on, and report what it does to them. [ours]
 
     The lowest threshold at which no more than `false_alarms` of the m negatives are flagged, k of them; of such pictures
-    (k + 1) / (m + 1) are flagged in expectation, which is what can be promised. Where even the 2 % quantile of the
-    positives lies higher, it moves half way there. There may be no positives; what they are needed for is then None.
+    (k + 1) / (m + 1) are flagged in expectation, which is what can be promised. It is never below 0, where a picture is
+    as likely a forgotten one as not, and where even the 2 % quantile of the positives lies higher, it moves half way
+    there. There may be no positives; what they are needed for is then None.
     """
     low = gate.scores(negatives).amax(1).sort().values
     high = gate.scores(positives).amax(1)
     flagged = min(len(low) - 1, int(len(low) * false_alarms))
-    threshold = low[len(low) - 1 - flagged] + 1e-4
+    threshold = (low[len(low) - 1 - flagged] + 1e-4).clamp(min=0)
     if len(high):
         threshold = torch.maximum(threshold, (threshold + torch.quantile(high, 0.02)) / 2)
     gate.threshold.copy_(threshold)
