@@ -181,11 +181,11 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot % 16 < 4:
+        if slot % 16 < 6:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 8:
+        if slot % 16 < 11:
             return world.photograph(self._stranger(rng), seed)
-        if slot % 16 < 13:
+        if slot % 16 < 15:
             return world.shapes(seed)
         sides = [self._person(rng) if rng.random() < 0.8 else self._stranger(rng) for _ in range(2)]
         return world.double(sides[0], sides[1], seed)
