@@ -1,4 +1,7 @@
-"""The studio as its own process, and a real browser. Each server has its port, workspace and home."""
+"""The studio as its own process, and a real browser. Each server has its port, workspace and home.
+
+Servers and browser end with the tests of this folder, so that what comes next has the cores to itself.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Server]]:
     """Start a fresh studio; all are stopped at the end."""
     servers: list[Server] = []
@@ -43,13 +46,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Ser
             server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(serve: Callable[[], Server]) -> Server:
     """The studio that most tests share."""
     return serve()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(

@@ -13,7 +13,9 @@ from PIL import Image
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import module_from_pretrained
 from unlearn_core.methods.cvf import CvfConfig, CvfFit, CvfModule, Protected, in_sequence
+from unlearn_core.methods.cvf.features import Pooling, pool
 from unlearn_core.methods.cvf.module import dense, smallest
+from unlearn_core.methods.cvf.moments import Sums
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 
@@ -66,6 +68,15 @@ def test_a_term_of_weight_zero_is_not_computed(off: str, tiny_vlm: VLM) -> None:
 
 def test_the_reference_can_be_a_base_checkpoint(tiny_vlm: VLM, tiny_folder: Path) -> None:
     fitted(tiny_vlm, request(), reference="base", base_model=str(tiny_folder))
+
+
+@pytest.mark.parametrize("how", ["mean+std", "mean"])
+def test_pooled_features_are_centred_and_scaled_by_what_is_retained(how: str) -> None:
+    tokens = torch.randn(50, 9, 4, generator=torch.Generator().manual_seed(0)) * 3 + 2
+    pooled = Pooling.of(Sums.of(pool(tokens)), Sums.of(tokens), how)(tokens)
+    assert pooled.shape == (50, 8 if how == "mean+std" else 4)
+    torch.testing.assert_close(pooled.mean(0), torch.zeros(pooled.shape[1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(pooled.std(0, correction=0), torch.ones(pooled.shape[1]), atol=1e-5, rtol=0)
 
 
 # -- what is protected ------------------------------------------------------------------------------------------------

@@ -77,6 +77,12 @@ class CvfConfig:
         1.5e-3, "Learning rate", "Peak learning rate of Adam, one cosine cycle. [ours]", low=1e-7, high=1.0
     )
     temperature: float = option(0.2, "Temperature", "Temperature of the contrastive loss. [ours]", low=0.01, high=10.0)
+    pool: str = option(
+        "mean+std",
+        "Pooling",
+        "What of a picture's visual tokens the contrastive loss compares: their mean and standard deviation, or the mean alone. [ours]",
+        choices=("mean+std", "mean"),
+    )
     contrast_weight: float = option(
         1.0,
         "Weight of contrast",

@@ -16,16 +16,18 @@ from unlearn_core.methods.cvf.moments import Sums
 class Pooling:
     """Centre and scale of retained visual tokens. Without them all pictures point the same way (cosine near 1). [ours]"""
 
-    mean: Float[Tensor, " d2"]
-    scale: Float[Tensor, " d2"]
+    mean: Float[Tensor, " f"]
+    scale: Float[Tensor, " f"]
     variance: Float[Tensor, " d"]
 
     @classmethod
-    def of(cls, pooled: Sums, tokens: Sums) -> Pooling:
-        return cls(pooled.mean, pooled.variance.sqrt().clamp(min=1e-6), tokens.variance)
+    def of(cls, pooled: Sums, tokens: Sums, how: str) -> Pooling:
+        """`how` is "mean+std" or "mean"; sums hold both, so that stored ones serve either."""
+        width = len(pooled.mean) if how == "mean+std" else len(pooled.mean) // 2
+        return cls(pooled.mean[:width], pooled.variance[:width].sqrt().clamp(min=1e-6), tokens.variance)
 
-    def __call__(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d2"]:
-        return (pool(tokens) - self.mean) / self.scale
+    def __call__(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b f"]:
+        return (pool(tokens)[:, : len(self.mean)] - self.mean) / self.scale
 
 
 def pool(tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d2"]:

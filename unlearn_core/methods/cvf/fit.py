@@ -117,7 +117,7 @@ class CvfFit:
             self.kept.pooled, self.kept.tokens = Sums.of(pool(tokens)), Sums.of(tokens)
         assert self.kept.pooled is not None
         assert self.kept.tokens is not None
-        return Pooling.of(self.kept.pooled, self.kept.tokens)
+        return Pooling.of(self.kept.pooled, self.kept.tokens, self.config.pool)
 
     def _constrain(self, going: Fitters) -> None:
         layers = {}
