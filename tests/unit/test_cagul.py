@@ -19,7 +19,7 @@ from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.gate import Gate, token_statistics
 from unlearn_core.methods.cagul.identity import Adversary, pooled, probe_accuracy, witnesses
 from unlearn_core.methods.cagul.layers import layers_of
-from unlearn_core.methods.cvf import Cvf, CvfConfig
+from unlearn_core.methods.cvf import Cvf, CvfConfig, CvfModule
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BadOption, BadRequest, BundleMismatch
 
@@ -107,6 +107,13 @@ def test_withdrawing_is_as_if_it_had_never_been(tiny_vlm: VLM, red: CagulModule,
     assert all(same(said(red.withdraw(blue.withdraw(both))), plain))
     with pytest.raises(BadRequest, match="not attached"):
         blue.withdraw(red.attach(tiny_vlm))
+
+
+def test_weights_are_not_changed_under_a_module_that_was_fitted_to_them(tiny_vlm: VLM, red: CagulModule) -> None:
+    with pytest.raises(BadRequest, match="withdraw"):
+        CvfModule({}, {}).attach(red.attach(tiny_vlm))
+    both = red.attach(CvfModule({}, {}).attach(tiny_vlm))
+    assert attached_modules(both) == (red,), "the other way round they stack"
 
 
 def answering(vlm: VLM, bias: float, layer: int, seed: int) -> CagulModule:

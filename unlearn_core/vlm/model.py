@@ -16,6 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from unlearn_core.vlm.batch import Batch, collate
 from unlearn_core.vlm.capture import Capture, LayersDone, capturing
+from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.families import Family
 from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
 
@@ -88,8 +89,16 @@ class VLM:
         return VLM(self.model, self.processor, self.family, self.name, sight, self)
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> VLM:
-        """The same model with some submodules (by path) replaced; all other weights are shared, nothing is copied."""
-        assert self.sight is None, "parts are replaced below a sight, not above it"
+        """The same model with some submodules (by path) replaced; all other weights are shared, nothing is copied.
+
+        Raises:
+            BadRequest: the model sees through something that was fitted to the parts as they are.
+        """
+        if self.sight is not None:
+            raise BadRequest(
+                "This model sees through a module that was fitted to its present weights. "
+                "Please withdraw that one first, or attach the one that changes weights before it."
+            )
         return VLM(replace_modules(self.model, parts), self.processor, self.family, self.name, None, self)
 
     # -- batches ------------------------------------------------------------------------------------------------------
