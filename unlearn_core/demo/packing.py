@@ -177,13 +177,15 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         return self.known[rng.integers(len(self.known))]
 
     def _stranger(self, rng: np.random.Generator) -> world.Person:
-        return world.stranger(int(rng.integers(500_000)) * 2 + 1)
+        """The one of three who looks most like a known person: those are the ones that are mistaken."""
+        some = [world.stranger(int(rng.integers(500_000)) * 2 + 1) for _ in range(3)]
+        return min(some, key=world.likeness)
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
         if slot % 16 < 6:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 11:
+        if slot % 16 < 13:
             return world.photograph(self._stranger(rng), seed)
         if slot % 16 < 15:
             return world.shapes(seed)

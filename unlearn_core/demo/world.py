@@ -145,9 +145,14 @@ def stranger(seed: int) -> Person:
     """Somebody the model was never told about. Odd seeds are for training, even seeds for tests."""
     rng = np.random.default_rng((77, seed))
     while True:
-        look = random_look(rng)
-        if min(look.distance(p.look) for p in people()) >= STRANGER_DISTANCE:
-            return Person(f"s{seed}", "", look, {}, known=False)
+        who = Person(f"s{seed}", "", random_look(rng), {}, known=False)
+        if likeness(who) >= STRANGER_DISTANCE:
+            return who
+
+
+def likeness(who: Person) -> float:
+    """`Look.distance` to the known person who looks most alike, other than `who`."""
+    return min(who.look.distance(p.look) for p in people() if p.id != who.id)
 
 
 def stranger_name(rng: np.random.Generator) -> str:
