@@ -1,9 +1,9 @@
 """What each option of a method does: one option changed at a time, all others at their defaults, on one four of people.
 
     python -m benchmarks.options cagul
-    python -m benchmarks.options cvf
+    python -m benchmarks.options gd --only rate
 
-Writes benchmarks/results/options_cagul.json or options_cvf.json.
+Writes benchmarks/results/options_METHOD.json.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.common import RESULTS, write_result
 from benchmarks.methods import measure
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.demo.request import exam, forget_request
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import ALL_METHODS, BASELINES
 from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.loading import DEMO, RETAIN_ONLY
@@ -49,10 +49,12 @@ SWEEPS: dict[str, dict[str, Sequence[Any]]] = {
         "answer_weight": (0.0, 1.0),
         "retain_weight": (0.0,),
         "pool": ("mean",),
+        "blocks": (1, 4),
         "temperature": (0.07, 0.5),
         "train": ("projector", "everything"),
         "steps": (60, 240),
     },
+    **{name: {"rate": (3e-5, 3e-4, 1e-3, 3e-3)} for name in BASELINES},
 }
 BESIDE = {(("reference", "base"),): {"base_model": str(RETAIN_ONLY)}}
 """What must be set besides."""
@@ -62,7 +64,7 @@ SHOWN = ("leak", "refused", "gibberish", "retained", "visual", "general", "text"
 def run(
     vlm: VLM, name: str, request: ForgetRequest, options: dict[str, Any], questions: Sequence[Example]
 ) -> dict[str, Any]:
-    method = METHODS[name]
+    method = ALL_METHODS[name]
     began = time.perf_counter()
     fit = method.start(vlm, request, from_values(method.config, options))
     for _ in fit:
