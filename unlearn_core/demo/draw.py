@@ -55,7 +55,7 @@ SHAPE_COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")
 
 PAIR_AT = (0.26, 0.74)
 
-_MEASURES = 10
+MEASURES = 10
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Look:
 
 def random_look(rng: np.random.Generator) -> Look:
     return Look(
-        measures=tuple(float(x) for x in rng.random(_MEASURES)),
+        measures=tuple(float(x) for x in rng.random(MEASURES)),
         skin=int(rng.integers(len(SKINS))),
         hair=str(rng.choice(list(HAIR))),
         style=str(rng.choice(STYLES)),

@@ -21,7 +21,7 @@ from torch.utils.data import IterableDataset
 from transformers import LlavaProcessor
 
 from unlearn_core.demo import world
-from unlearn_core.demo.draw import CLOTH, HAIR, SHAPE_COLOURS, SHAPES, Region
+from unlearn_core.demo.draw import CLOTH, HAIR, MARKS, MEASURES, SHAPE_COLOURS, SHAPES, STYLES, Region
 from unlearn_core.demo.world import Picture, Question
 
 THINGS = ("nothing", *(f"{shape} {colour}" for shape in SHAPES for colour in SHAPE_COLOURS))
@@ -31,6 +31,8 @@ SEEN: dict[str, tuple[str, ...]] = {
     "beard": ("no", "yes"),
     "hat": ("no", "yes"),
     "hair": tuple(HAIR),
+    "style": STYLES,
+    "mark": MARKS,
     "shirt": tuple(CLOTH),
     "who": PERSONS,
     "shape": SHAPES,
@@ -46,13 +48,14 @@ class Marks:
     """What is where on a batch of pictures, for the auxiliary heads.
 
     `place` has a class of `PLACES` per token. `inside` lists the tokens of each face or thing (one row each) of picture
-    `row`, and `seen` its classes of `SEEN`, -100 for those that it does not have.
+    `row`, and `seen` its classes of `SEEN`, -100 for those that it does not have, and `measures` those of the face, NaN for a thing.
     """
 
     place: Int[Tensor, "b n"]
     row: Int[Tensor, " m"]
     inside: Bool[Tensor, "m n"]
     seen: Int[Tensor, "m heads"]
+    measures: Float[Tensor, "m k"]
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,24 @@ def _inside(region: Region, side: int) -> Bool[Tensor, " n"]:
 
 def marks_of(pictures: list[Picture], side: int) -> Marks:
     place = torch.zeros(len(pictures), side * side, dtype=torch.long)
-    rows, insides, seen = [], [], []
+    rows, insides, seen, measures = [], [], [], []
     for i, picture in enumerate(pictures):
         for region, what in picture.places:
             inside = _inside(region, side)
             known = what if what in THINGS or what in PERSONS else "stranger"
             place[i, inside] = PLACES.index(known)
             answers: dict[str, str] = {q.fact: q.answer for q in picture.questions if q.subject == what}
-            answers["who"] = known
             if what in THINGS:
                 answers = dict(zip(("shape", "colour"), what.split(), strict=True))
+                measures.append((float("nan"),) * MEASURES)
+            else:
+                look = world.person(what).look
+                answers |= {"who": known, "style": look.style, "mark": look.mark}
+                measures.append(look.measures)
             rows.append(i)
             insides.append(inside)
             seen.append([SEEN[head].index(answers[head]) if head in answers else -100 for head in SEEN])
-    return Marks(place, torch.tensor(rows), torch.stack(insides), torch.tensor(seen))
+    return Marks(place, torch.tensor(rows), torch.stack(insides), torch.tensor(seen), torch.tensor(measures))
 
 
 class Packer:
@@ -152,6 +159,8 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         looks: number of batches of the first phase, which come before the ones with questions about every picture.
         looking: pictures of a batch of the first phase.
         scenes: those of them, all scenes, that come with questions.
+        faces: photographs without questions that each batch of the second phase has besides.
+        steps: number of batches of the second phase.
         questions: asked of each picture at most.
         first: number of the first batch, when an earlier training is gone on with.
     """
@@ -163,13 +172,15 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         seed: int,
         *,
         looks: int,
+        steps: int,
         looking: int = 48,
         scenes: int = 8,
+        faces: int = 32,
         questions: int = 10,
         first: int = 0,
     ) -> None:
         self.packer, self.seed, self.questions, self.first = packer, seed, questions, first
-        self.looks, self.looking, self.scenes = looks, looking, scenes
+        self.looks, self.steps, self.looking, self.scenes, self.faces = looks, steps, looking, scenes, faces
         self.side = round(packer.image_tokens**0.5)
         self.known = [p for p in world.people() if p.id not in without]
 
@@ -208,9 +219,18 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
             rows.append(self.packer.row(asked, with_image=False))
         return rows
 
-    def _batch(self, rng: np.random.Generator, count: int, asked: int) -> Batch:
-        """`count` pictures, the first `asked` of them with questions. Scenes come first."""
-        pictures = sorted((self._picture(slot, rng) for slot in range(count)), key=lambda p: len(p.subjects))
+    def _pictures(self, step: int, rng: np.random.Generator) -> tuple[list[Picture], int]:
+        """The pictures of a batch, and how many of them, counted from the first, come with questions."""
+        if step < self.looks:
+            pictures = [self._picture(slot, rng) for slot in range(self.looking)]
+            return sorted(pictures, key=lambda p: len(p.subjects)), self.scenes  # scenes come first
+        pictures = [self._picture(slot, rng) for slot in range(16)]
+        if step < self.looks + self.steps:
+            pictures += [self._picture(slot % 13, rng) for slot in range(self.faces)]
+        return pictures, 16
+
+    def _batch(self, step: int, rng: np.random.Generator) -> Batch:
+        pictures, asked = self._pictures(step, rng)
         rows = [self.packer.row(self._asked(p.questions, rng), with_image=True) for p in pictures[:asked]]
         return self.packer.collate(rows, [p.image for p in pictures], marks_of(pictures, self.side))
 
@@ -218,5 +238,4 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
         torch.set_num_threads(1)
         rng = np.random.default_rng((self.seed, self.first))
         for step in itertools.count(self.first):
-            size, asked = (self.looking, self.scenes) if step < self.looks else (16, 16)
-            yield self._batch(rng, size, asked), self.packer.collate(self._texts(rng), [])
+            yield self._batch(step, rng), self.packer.collate(self._texts(rng), [])

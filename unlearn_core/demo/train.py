@@ -32,6 +32,7 @@ from transformers import LlavaForConditionalGeneration
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from unlearn_core.demo import build, world
+from unlearn_core.demo.draw import MEASURES
 from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
 LOOKS = 700
@@ -40,13 +41,13 @@ READS = 1100
 PEAK_RATE = 1e-3
 WARM_UP = 80
 WEIGHT_DECAY = 0.01
-HELP = 0.5
-HELP_UNTIL = 0.7
+HELP = 1.0
+HELP_UNTIL = 0.9
 
 
 class Helpers(nn.Module):
     """Auxiliary heads on the visual tokens: what is at each place and which of nine places it is, who or what each face
-    or thing is and what it looks like; and a bound on token size.
+    or thing is and what it looks like, the measures of each face; and a bound on token size.
     """
 
     def __init__(self, width: int) -> None:
@@ -55,6 +56,7 @@ class Helpers(nn.Module):
         self.place = nn.Linear(width, len(PLACES))
         self.where = nn.Linear(width, 9)
         self.seen = nn.Linear(2 * width, sum(len(c) for c in SEEN.values()))
+        self.measures = nn.Linear(2 * width, MEASURES)
 
     def forward(self, tokens: Float[Tensor, "b n d"], marks: Marks) -> Tensor:
         size = (tokens.float().pow(2).mean(-1) - 1).clamp(min=0).mean()
@@ -73,7 +75,10 @@ class Helpers(nn.Module):
             F.cross_entropy(z, truth, reduction="sum") / (truth >= 0).sum().clamp(min=1)
             for z, truth in zip(logits, marks.seen.T.to(x.device), strict=True)
         ]
-        return place + where + 0.5 * torch.stack(seen).sum() + 0.1 * size
+        faces = ~marks.measures.isnan().any(1)
+        # Measures are uniform in 0..1: 12 times the squared error is 1 for whoever knows nothing.
+        shape = 12 * (self.measures(pooled)[faces].float() - marks.measures[faces].to(x.device)).pow(2).mean()
+        return place + where + 0.5 * torch.stack(seen).sum() + shape + 0.1 * size
 
 
 def attend(
@@ -170,7 +175,7 @@ def train(
     learned = [*model.parameters(), *helpers.parameters()]
     optimiser = optimiser_for(learned, peak)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate(s + first, looks, steps + reads, first))
-    mix = Mix(Packer(processor, model.config.image_seq_length), without, seed, looks=looks, first=first)
+    mix = Mix(Packer(processor, model.config.image_seq_length), without, seed, looks=looks, steps=steps, first=first)
     batches = iter(DataLoader(mix, batch_size=None, num_workers=1, prefetch_factor=4))
     began, lines = time.monotonic(), []
     for step in range(first, looks + steps + reads):
