@@ -232,7 +232,7 @@ def test_an_exam_asks_what_was_never_trained() -> None:
 def test_training_batches_hold_no_held_out_wording_and_nobody_left_out() -> None:
     processor = build.processor()
     packer = Packer(processor, 4)
-    mix = Mix(packer, ("p03",), seed=0, looks=0)
+    mix = Mix(packer, ("p03",), seed=0, looks=0, steps=0)
     assert "p03" not in {p.id for p in mix.known}
     own = world.person("p03")
     for pictures, texts in islice(mix, 1):
@@ -246,5 +246,5 @@ def test_training_batches_hold_no_held_out_wording_and_nobody_left_out() -> None
 
 def test_strangers_of_training_and_of_tests_are_others() -> None:
     rng = np.random.default_rng(0)
-    mix = Mix(Packer(build.processor(), 4), (), seed=0, looks=0)
+    mix = Mix(Packer(build.processor(), 4), (), seed=0, looks=0, steps=0)
     assert all(int(mix._stranger(rng).id[1:]) % 2 == 1 for _ in range(20))
