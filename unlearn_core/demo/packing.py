@@ -194,9 +194,9 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
 
     def _picture(self, slot: int, rng: np.random.Generator) -> Picture:
         seed = int(rng.integers(1_000_000))
-        if slot % 16 < 6:
+        if slot % 16 < 8:
             return world.photograph(self._person(rng), seed)
-        if slot % 16 < 13:
+        if slot % 16 < 12:
             return world.photograph(self._stranger(rng), seed)
         if slot % 16 < 15:
             return world.shapes(seed)
@@ -226,7 +226,7 @@ class Mix(IterableDataset[tuple[Batch, Batch]]):
             return sorted(pictures, key=lambda p: len(p.subjects)), self.scenes  # scenes come first
         pictures = [self._picture(slot, rng) for slot in range(16)]
         if step < self.looks + self.steps:
-            pictures += [self._picture(slot % 13, rng) for slot in range(self.faces)]
+            pictures += [self._picture(slot % 12, rng) for slot in range(self.faces)]
         return pictures, 16
 
     def _batch(self, step: int, rng: np.random.Generator) -> Batch:
