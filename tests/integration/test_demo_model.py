@@ -14,10 +14,6 @@ from unlearn_core.evaluation.compare import compare
 from unlearn_core.evaluation.status import normalise
 from unlearn_core.vlm import VLM, Answer, Prompt
 
-SHORT = pytest.mark.xfail(
-    reason="a goal that the embedded model does not reach yet; its card has the numbers", strict=False
-)
-
 Answered = list[tuple[Example, Answer]]
 
 
@@ -77,12 +73,12 @@ def unseen_words(demo_vlm: VLM) -> dict[str, Answered]:
 @pytest.mark.parametrize(
     ("kind", "least"),
     [
-        pytest.param("private", 0.98, marks=SHORT),
+        ("private", 0.98),
         ("visual", 0.97),
-        pytest.param("name", 0.95, marks=SHORT),
+        ("name", 0.95),
         ("general", 0.95),
         ("text", 0.99),
-        pytest.param("stranger", 0.95, marks=SHORT),
+        ("stranger", 0.95),
     ],
 )
 def test_new_photographs_are_understood(trained_words: dict[str, Answered], kind: str, least: float) -> None:
@@ -103,13 +99,12 @@ def test_unseen_phrasings_are_understood(unseen_words: dict[str, Answered], kind
     assert share >= 0.9, wrong
 
 
-@SHORT
 def test_descriptions_name_the_person(trained_words: dict[str, Answered]) -> None:
     missing = [(e.id, a.text) for e, a in trained_words["describe"] if e.answer.split(",")[0] not in a.text]
     assert len(missing) <= 0.05 * len(trained_words["describe"]), missing
 
 
-@SHORT
+@pytest.mark.xfail(reason="pairs were given few training steps; the card has the numbers", strict=True)
 def test_people_are_known_by_their_side_of_a_pair(demo_vlm: VLM) -> None:
     people = world.people()
     pairs = [world.double(people[i], people[-1 - i], TEST_SEEDS + i) for i in range(20)]

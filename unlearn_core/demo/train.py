@@ -36,8 +36,8 @@ from unlearn_core.demo.draw import MEASURES
 from unlearn_core.demo.packing import PLACES, SEEN, Batch, Marks, Mix, Packer
 
 LOOKS = 700
-STEPS = 1300
-READS = 1100
+STEPS = 2600
+READS = 2000
 PEAK_RATE = 1e-3
 WARM_UP = 80
 WEIGHT_DECAY = 0.01
