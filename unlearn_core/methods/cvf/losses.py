@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +16,8 @@ from unlearn_core.methods.cvf.features import Pooling
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
+
+T = TypeVar("T")
 
 NEGATIVES = 32
 POSITIVES = 8
@@ -46,14 +51,15 @@ class Losses:
     def __call__(self) -> dict[str, Tensor]:
         shown, asked, says = self._questions()
         stay = self._pick(0 if self.staying is None else len(self.staying.tokens), self.config.retain_batch)
-        hidden = [self.going.hidden[shown]] + ([] if self.staying is None else [self.staying.hidden[stay]])
-        new = self.student.tokens(torch.cat(hidden))
+        half = _of(self.going.half, shown) + ([] if self.staying is None else _of(self.staying.half, stay))
+        new = self.student.tokens(half)
         gone, kept = new[: len(shown)], new[len(shown) :]
         losses = {}
         if self.weights["contrast"]:
             losses["contrast"] = self._contrast(shown, gone)
         if self.staying is not None and self.weights["retain"]:
-            losses["retain"] = scaled_error(kept, self.staying.tokens[stay], self.pooling.variance)
+            old = torch.cat(_of(self.staying.tokens, stay))
+            losses["retain"] = scaled_error(torch.cat(kept), old, self.pooling.variance)
         if self.weights["answer"]:
             row = {int(p): i for i, p in enumerate(shown)}
             tokens = [gone[row[self.pictures.place[id(e.image)]]] for e in asked]
@@ -79,17 +85,17 @@ class Losses:
         examples = (self.pictures.asked[int(stay[i])] for i in chosen)
         return [(i, of[int(self.rng.integers(len(of)))]) for i, of in zip(chosen, examples, strict=True)]
 
-    def _contrast(self, shown: Int[Tensor, " b"], gone: Float[Tensor, "b n d"]) -> Float[Tensor, ""]:
+    def _contrast(self, shown: Int[Tensor, " b"], gone: list[Float[Tensor, "n d"]]) -> Float[Tensor, ""]:
         """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""
         b = len(shown)
         if self.config.reference == "stranger":
-            near = self.pooling(self.target[self._pick(len(self.target), POSITIVES)]).expand(b, -1, -1)
+            near = self.pooling(_of(self.target, self._pick(len(self.target), POSITIVES))).expand(b, -1, -1)
         else:
-            near = self.pooling(self.target[shown])[:, None]
-        far = [self.pooling(self.going.tokens[shown])[:, None]]
+            near = self.pooling(_of(self.target, shown))[:, None]
+        far = [self.pooling(_of(self.going.tokens, shown))[:, None]]
         if self.staying is not None:
             others = self._pick(self.pictures.retained, NEGATIVES)
-            far.append(self.pooling(self.staying.tokens[others]).expand(b, -1, -1))
+            far.append(self.pooling(_of(self.staying.tokens, others)).expand(b, -1, -1))
         return info_nce(self.pooling(gone), near, torch.cat(far, 1), self.config.temperature)
 
     def _questions(self) -> tuple[Int[Tensor, " b"], list[Example], list[str]]:
@@ -105,3 +111,7 @@ class Losses:
         more = [int(i) for i in self._pick(len(self.going.tokens), self.config.forget_batch) if int(i) not in places]
         places += more[: max(0, self.config.forget_batch - len(places))]
         return torch.tensor(places), asked, says
+
+
+def _of(items: Sequence[T], places: Int[Tensor, " b"]) -> list[T]:
+    return [items[i] for i in places.tolist()]

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from unlearn_core.methods.cvf.module import Change, smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.tower import HalfSeen, see_half, see_rest
 
 Fitters = dict[str, NullSpaceFitter]
 
@@ -29,15 +30,13 @@ class Student:
 
     def __init__(self, vlm: VLM, blocks: int, language: bool = False) -> None:
         self.vlm = vlm
-        depth = len(vlm.family.blocks(vlm.model))
-        self.start = 0 if blocks < 0 else max(0, depth - blocks)
         family = vlm.family
-        paths = (family.vision, family.projector, *([family.language] if language else []))
+        self.start = 0 if blocks < 0 else max(0, len(family.blocks(vlm.model)) - blocks)
+        paths = (*family.seeing_parts(), *([family.language] if language else []))
         self.parts = {path: copy.deepcopy(vlm.model.get_submodule(path)) for path in paths}
         self.seeing = vlm.with_parts(self.parts)
-        self.layers = self._linear_layers(
-            [*family.blocks(self.seeing.model)[self.start :], self.parts[family.projector]]
-        )
+        model = self.seeing.model
+        self.layers = self._linear_layers([*family.blocks(model)[self.start :], *family.projectors(model)])
         self.reading = self._linear_layers([self.parts[family.language]]) if language else {}
         for layer in self.reading.values():
             layer.weight.requires_grad_(True)
@@ -59,28 +58,16 @@ class Student:
 
     # -- before training ----------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def read(self, images: Sequence[Image.Image], fitters: Fitters | None) -> tuple[list[Tensor], list[Tensor]]:
-        """(inputs of the first trained block, visual tokens) per picture; fitters, if given, see every layer's inputs."""
-        kept: list[Tensor] = []
+    def read(
+        self, images: Sequence[Image.Image], fitters: Fitters | None
+    ) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]]]:
+        """Each picture as far as the frozen blocks see it, and its tokens; fitters, if given, see every layer's inputs."""
         with ExitStack() as hooks:
-            blocks = self.vlm.family.blocks(self.seeing.model)
-            if self.start < len(blocks):
-                hook = blocks[self.start].register_forward_pre_hook(lambda _, args: kept.append(args[0]))
-            else:
-
-                def note(_: nn.Module, __: object, out: Tensor) -> None:
-                    kept.append(out)
-
-                hook = blocks[-1].register_forward_hook(note)
-            hooks.callback(hook.remove)
-            if fitters is not None:
-                for name, layer in self.layers.items():
-                    fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
-                    hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
-                    hooks.callback(hook.remove)
-            tokens = self.seeing.encode(images, len(images))
-        return list(kept[0].unbind(0)), tokens
+            for name, layer in self.layers.items() if fitters is not None else ():
+                fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
+                hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
+                hooks.callback(hook.remove)
+            return see_half(self.seeing, self.seeing.pixels(images), self.start)
 
     def constrain(self, name: str, change: ConstrainedChange) -> None:
         """From now on this layer's weight is its old one plus `change`."""
@@ -97,9 +84,9 @@ class Student:
         with parametrize.cached():
             yield
 
-    def tokens(self, hidden: Float[Tensor, "b s w"]) -> Float[Tensor, "b n d"]:
-        """Visual tokens from cached inputs of the first trained block."""
-        return self.vlm.family.finish(self.seeing.model, hidden, self.start)
+    def tokens(self, pictures: Sequence[HalfSeen]) -> list[Float[Tensor, "n d"]]:
+        """Visual tokens of pictures that were read, as the trained blocks and the projector see them now."""
+        return see_rest(self.seeing, pictures, self.start)
 
     @torch.no_grad()
     def weight_changes(self, rank: int) -> dict[str, Change]:

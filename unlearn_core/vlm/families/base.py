@@ -1,54 +1,140 @@
-"""What the studio must know of an architecture. Each family is one small file beside this one."""
+"""What the studio must know of an architecture. Each family is one small file of facts beside this one."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from unlearn_core.vlm.prompt import Tile
 
+if TYPE_CHECKING:
+    from unlearn_core.vlm.batch import Batch
+
 Pixels = dict[str, Tensor]
-"""The image processor's output for a list of pictures, ready for the vision tower."""
+"""What the image processor made of one picture. Along the first dimension, those of several pictures can be joined."""
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+"""The box that is the whole picture."""
 
 
-class Family(Protocol):
-    """Facts of one architecture.
+class Family(ABC):
+    """Facts of one architecture. What has a body here is what most architectures share.
 
-    `vision`, `projector` and `language` (the decoder without its head) are module paths below the model.
+    Args:
+        model_type: transformers' name of it.
+        vision, projector, language: module paths below the model; `language` is the decoder without its head.
+        layers: path of the tower's blocks below `vision`.
+        shown: which of a picture's `Pixels` the vision tower takes.
+        told: which of them the decoder needs besides the visual tokens, for example to number their positions.
     """
 
     model_type: str
-    vision: str
-    projector: str
-    language: str
+    vision = "model.vision_tower"
+    projector = "model.multi_modal_projector"
+    language = "model.language_model"
+    layers = "encoder.layers"
+    shown: tuple[str, ...] = ("pixel_values",)
+    told: tuple[str, ...] = ()
 
-    def pixels(self, processor: Any, images: list[Image.Image]) -> Pixels:
-        """What the vision tower needs for these pictures."""
-        ...
+    # -- from picture and question to the model's inputs --------------------------------------------------------------
 
-    def image_text(self, processor: Any, pixels: Pixels, i: int) -> str:
-        """The text that stands for picture i in a prompt: one image token per visual token, and markers if any."""
-        ...
+    def prompt(self, processor: Any, question: str, shown: bool) -> str:
+        """The whole prompt as text, with one `processor.image_token` in the place of the picture if one is shown."""
+        if getattr(processor, "chat_template", None):
+            content = [*([{"type": "image"}] if shown else []), {"type": "text", "text": question}]
+            return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        start = f"{processor.image_token}\n" if shown else ""
+        return f"USER: {start}{question} ASSISTANT:"
 
-    def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
+    def pixels(self, processor: Any, image: Image.Image) -> Pixels:
+        """What the vision tower needs for an upright RGB picture. Raises ValueError if the processor refuses it."""
+        return dict(processor.image_processor(images=[image], return_tensors="pt"))
+
+    def image_text(self, processor: Any, pixels: Pixels) -> str:
+        """The text that stands for a picture in a prompt: one image token per visual token, and markers if any."""
+        return processor.replace_image_token(pixels, 0)
+
+    def inputs(self, model: PreTrainedModel, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
+        """The model's arguments besides token ids and mask; `tokens` are those of the rows that show a picture."""
+        return {"mm_encoder_outputs": {"image": given(list(tokens))}} if tokens else {}
+
+    # -- the vision tower ---------------------------------------------------------------------------------------------
+
+    def tokens(self, model: PreTrainedModel, pixels: Sequence[Pixels]) -> list[Float[Tensor, "n d"]]:
         """Projected visual tokens, one tensor per picture."""
-        ...
+        seeing: Any = model
+        arguments = {name: torch.cat([p[name] for p in pixels]) for name in self.shown}
+        out = seeing.get_image_features(**arguments, return_dict=True).pooler_output
+        return by_picture(out, pixels) if isinstance(out, Tensor) else list(out)
 
-    def blocks(self, model: PreTrainedModel) -> Sequence[nn.Module]:
-        """The vision tower's blocks in order, as far as they reach the projector."""
-        ...
+    def width(self, model: PreTrainedModel) -> int:
+        """Width d of a visual token."""
+        return model.config.get_text_config().hidden_size
 
-    def finish(self, model: PreTrainedModel, hidden: Float[Tensor, "b s w"], start: int) -> Float[Tensor, "b n d"]:
-        """Visual tokens from the inputs of block `start`, as `tokens` would give them."""
-        ...
+    def blocks(self, model: PreTrainedModel) -> list[nn.Module]:
+        """The vision tower's blocks in order, as far as they reach the projector. Each gives one tensor, whose first
+        dimension goes with that of `pixel_values`."""
+        layers: Any = model.get_submodule(f"{self.vision}.{self.layers}")
+        return list(layers)
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
-        """Where picture i's visual tokens lie on it; `size` is (width, height) in pixels."""
-        ...
+    def side_exits(self, model: PreTrainedModel) -> frozenset[int]:
+        """Which blocks' outputs, by number, are read by more than the next block."""
+        return frozenset()
+
+    def projectors(self, model: PreTrainedModel) -> list[nn.Module]:
+        """All that stands between the tower's blocks and the decoder."""
+        return [model.get_submodule(self.projector)]
+
+    def seeing_parts(self) -> tuple[str, ...]:
+        """Paths of tower and projector, or of the tower alone where the projector is inside it."""
+        inside = self.projector.startswith(f"{self.vision}.")
+        return (self.vision,) if inside else (self.vision, self.projector)
+
+    # -- where tokens lie ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
+        """Where a picture's visual tokens lie on it; `size` is (width, height) in pixels."""
+
+
+def tower_rows(pixels: Pixels) -> int:
+    """How many rows of the vision tower's batch belong to a picture: its crops, or where pictures are packed, its patches."""
+    return len(pixels["pixel_values"])
+
+
+def by_picture(out: Float[Tensor, "rows n d"], pixels: Sequence[Pixels]) -> list[Float[Tensor, "n d"]]:
+    """The tower's rows shared out among the pictures they belong to."""
+    return [own.flatten(0, 1) for own in out.split([tower_rows(p) for p in pixels])]
+
+
+def given(tokens: list[Tensor] | Tensor) -> BaseModelOutputWithPooling:
+    """Visual tokens in the form in which the model itself would hand them on."""
+    seen: Any = tokens
+    return BaseModelOutputWithPooling(pooler_output=seen)
+
+
+def square(vision: Any) -> int:
+    """Patches along one side of the tower's square input."""
+    return vision.image_size // vision.patch_size
+
+
+def grid(
+    rows: int, cols: int, first: int = 0, box: tuple[float, float, float, float] = WHOLE, kind: str = "whole"
+) -> Tile:
+    """A tile whose tokens follow one another row by row from `first`."""
+    return Tile(rows, cols, torch.arange(first, first + rows * cols), box, kind)
+
+
+def crops(rows: int, cols: int, side: int, overview: bool) -> tuple[Tile, ...]:
+    """A picture cut into rows x cols crops of side x side tokens each, and after them the whole one if `overview`."""
+    boxes = [(c / cols, r / rows, (c + 1) / cols, (r + 1) / rows) for r in range(rows) for c in range(cols)]
+    cut = [grid(side, side, i * side * side, box, "tile") for i, box in enumerate(boxes)]
+    return (*cut, grid(side, side, len(cut) * side * side)) if overview else tuple(cut)
