@@ -48,6 +48,13 @@ class Batch:
         """The rows that show a picture."""
         return [i for i, p in enumerate(self.picture) if p is not None]
 
+    def marked(self) -> Int[Tensor, "b l"]:
+        """1 at visual tokens, 0 elsewhere."""
+        out = torch.zeros_like(self.ids)
+        for row, places in zip(out, self.visual, strict=True):
+            row[places] = 1
+        return out
+
     def take(self, rows: Sequence[int]) -> Batch:
         """Some of the rows, with the same padding."""
         index = torch.tensor(list(rows), dtype=torch.long)

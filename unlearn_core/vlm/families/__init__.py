@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from unlearn_core.vlm.errors import UnsupportedFamily
+from unlearn_core.vlm.families.anyres import LlavaNext, LlavaOnevision
 from unlearn_core.vlm.families.base import Family, Pixels
+from unlearn_core.vlm.families.gemma import Gemma3, PaliGemma
+from unlearn_core.vlm.families.idefics import Idefics3, SmolVLM
+from unlearn_core.vlm.families.internvl import InternVL
 from unlearn_core.vlm.families.llava import Llava
+from unlearn_core.vlm.families.qwen import Qwen2VL, Qwen3VL, Qwen25VL
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (Llava(),)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family
+    for family in (
+        Llava(),
+        LlavaNext(),
+        LlavaOnevision(),
+        Qwen2VL(),
+        Qwen25VL(),
+        Qwen3VL(),
+        Idefics3(),
+        SmolVLM(),
+        InternVL(),
+        PaliGemma(),
+        Gemma3(),
+    )
+}
 
 
 def family_of(model_type: str) -> Family:

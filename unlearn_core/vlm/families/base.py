@@ -34,6 +34,8 @@ class Family(ABC):
         layers: path of the tower's blocks below `vision`.
         shown: which of a picture's `Pixels` the vision tower takes.
         told: which of them the decoder needs besides the visual tokens, for example to number their positions.
+        at_once: the model hands visual tokens on as one tensor for all pictures instead of a list.
+        processor: transformers' class, where its automatic choice would also load what only videos need.
     """
 
     model_type: str
@@ -43,6 +45,8 @@ class Family(ABC):
     layers = "encoder.layers"
     shown: tuple[str, ...] = ("pixel_values",)
     told: tuple[str, ...] = ()
+    at_once = False
+    processor: str | None = None
 
     # -- from picture and question to the model's inputs --------------------------------------------------------------
 
@@ -56,7 +60,8 @@ class Family(ABC):
 
     def pixels(self, processor: Any, image: Image.Image) -> Pixels:
         """What the vision tower needs for an upright RGB picture. Raises ValueError if the processor refuses it."""
-        return dict(processor.image_processor(images=[image], return_tensors="pt"))
+        options = getattr(processor, "images_kwargs", {})  # what the whole processor would ask of its picture part
+        return dict(processor.image_processor(images=[image], return_tensors="pt", **options))
 
     def image_text(self, processor: Any, pixels: Pixels) -> str:
         """The text that stands for a picture in a prompt: one image token per visual token, and markers if any."""
@@ -64,16 +69,21 @@ class Family(ABC):
 
     def inputs(self, model: PreTrainedModel, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
         """The model's arguments besides token ids and mask; `tokens` are those of the rows that show a picture."""
-        return {"mm_encoder_outputs": {"image": given(list(tokens))}} if tokens else {}
+        seen: Any = torch.cat(list(tokens)) if tokens and self.at_once else list(tokens)
+        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=seen)}} if tokens else {}
 
     # -- the vision tower ---------------------------------------------------------------------------------------------
 
     def tokens(self, model: PreTrainedModel, pixels: Sequence[Pixels]) -> list[Float[Tensor, "n d"]]:
         """Projected visual tokens, one tensor per picture."""
+        out = self.features(model, pixels).pooler_output
+        return by_picture(out, pixels) if isinstance(out, Tensor) else list(out)
+
+    def features(self, model: PreTrainedModel, pixels: Sequence[Pixels]) -> Any:
+        """What the model itself gives for pictures: `pooler_output` are the projected tokens, in one form or another."""
         seeing: Any = model
         arguments = {name: torch.cat([p[name] for p in pixels]) for name in self.shown}
-        out = seeing.get_image_features(**arguments, return_dict=True).pooler_output
-        return by_picture(out, pixels) if isinstance(out, Tensor) else list(out)
+        return seeing.get_image_features(**arguments, return_dict=True)
 
     def width(self, model: PreTrainedModel) -> int:
         """Width d of a visual token."""
@@ -113,12 +123,6 @@ def tower_rows(pixels: Pixels) -> int:
 def by_picture(out: Float[Tensor, "rows n d"], pixels: Sequence[Pixels]) -> list[Float[Tensor, "n d"]]:
     """The tower's rows shared out among the pictures they belong to."""
     return [own.flatten(0, 1) for own in out.split([tower_rows(p) for p in pixels])]
-
-
-def given(tokens: list[Tensor] | Tensor) -> BaseModelOutputWithPooling:
-    """Visual tokens in the form in which the model itself would hand them on."""
-    seen: Any = tokens
-    return BaseModelOutputWithPooling(pooler_output=seen)
 
 
 def square(vision: Any) -> int:
