@@ -109,9 +109,7 @@ def llava_next() -> Made:
         vision_feature_layer=[-3, -1],
     )
     processor = hf.LlavaNextProcessor(
-        hf.LlavaNextImageProcessor(
-            size={"shortest_edge": SIDE}, crop_size=SQUARE, image_grid_pinpoints=PINPOINTS
-        ),
+        hf.LlavaNextImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE, image_grid_pinpoints=PINPOINTS),
         tok,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
@@ -145,10 +143,13 @@ def llava_onevision() -> Made:
 QWEN = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
 
 
-def _qwen(model: Any, config: Any, processor: Any, sections: list[int], vision: dict[str, Any], **rope: Any) -> Made:
+def _qwen(
+    model: Any, config: Any, processor: Any, sections: list[int], vision: dict[str, Any], layers: int = 2, **rope: Any
+) -> Made:
     tok = tokenizer(QWEN)
     ids = dict(zip(QWEN, tok.convert_tokens_to_ids(QWEN), strict=True))
     text = vocabulary(tok) | {
+        "num_hidden_layers": layers,
         "head_dim": 8,
         "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections} | rope,
     }
@@ -207,6 +208,7 @@ def qwen3_vl() -> Made:
             "num_position_embeddings": 64,
             "deepstack_visual_indexes": [0, 1],
         },
+        layers=3,  # so that the last deepstack feature, which comes after the second, reaches what follows
         mrope_interleaved=True,
     )
 
@@ -320,17 +322,19 @@ ZOO: dict[str, Callable[[], Made]] = {
 
 @torch.no_grad()
 def sharpen(model: Any) -> None:
-    """Make attention of the decoder peak, and give numbers to what starts at zero."""
+    """Make the decoder's attention peak and the picture matter, and give numbers to what starts at zero."""
     generator = torch.Generator().manual_seed(1)
     for name, weight in model.named_parameters():
-        if "visual" in name or "vision" in name:
+        if any(part in name for part in ("projector", "connector", "merger")) and weight.dim() == 2:
+            weight.mul_(4) if weight.any() else weight.copy_(torch.randn(weight.shape, generator=generator))
+        elif "visual" in name or "vision" in name:
             continue
-        if "q_proj" in name or "k_proj" in name:
+        elif "q_norm" in name or "k_norm" in name:
+            weight.add_(3)
+        elif "q_proj" in name or "k_proj" in name:
             weight.mul_(12)
-        if "embed_tokens" in name:
+        elif "embed_tokens" in name:
             weight.mul_(10)
-        if not weight.any() and weight.dim() == 2:
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.2)
 
 
 def save(family: str, folder: Path) -> None:

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from unlearn_core.methods.cvf.module import Change, smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BadOption
 from unlearn_core.vlm.tower import HalfSeen, see_half, see_rest
 
 Fitters = dict[str, NullSpaceFitter]
@@ -26,6 +27,9 @@ class Student:
     Args:
         blocks: how many of the tower's last blocks are trained beside the projector; -1 for all.
         language: train a copy of the language model's linear layers too, without constraint.
+
+    Raises:
+        BadOption: there is no linear layer in what is to be trained.
     """
 
     def __init__(self, vlm: VLM, blocks: int, language: bool = False) -> None:
@@ -37,6 +41,11 @@ class Student:
         self.seeing = vlm.with_parts(self.parts)
         model = self.seeing.model
         self.layers = self._linear_layers([*family.blocks(model)[self.start :], *family.projectors(model)])
+        if not self.layers:
+            raise BadOption(
+                "The projector of this model has no linear layer that could be trained by itself. "
+                "Please train at least one block of the vision tower too."
+            )
         self.reading = self._linear_layers([self.parts[family.language]]) if language else {}
         for layer in self.reading.values():
             layer.weight.requires_grad_(True)

@@ -26,9 +26,7 @@ class LlavaNext(Llava):
         pixels = super().pixels(processor, image)
         return pixels | {"pixel_values": pixels["pixel_values"][0]}
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         side = square(model.config.vision_config)
         canvas = self._canvas(model, size)
         rows, cols = unpad_image(canvas, size[::-1]).shape[1:]
@@ -38,7 +36,10 @@ class LlavaNext(Llava):
         box = (0.5 - half[0], 0.5 - half[1], 0.5 + half[0], 0.5 + half[1])
         rows, cols = self._kept(model, side, rows, cols)
         index = side * side + torch.arange(rows * (cols + 1)).view(rows, cols + 1)[:, :cols].reshape(-1)
-        return grid(side, side), Tile(rows, cols, index, box, "tile")
+        detail = (
+            (Tile(rows, cols, index, box, "tile"),) if len(index) else ()
+        )  # of a narrow picture less than a token is left
+        return grid(side, side), *detail
 
     def _canvas(self, model: PreTrainedModel, size: tuple[int, int]) -> Tensor:
         """One zero per token of all crops put together."""

@@ -32,9 +32,7 @@ class PaliGemma(Family):
             answered[row, batch.ids.shape[1] - len(target) :] = 1
         return super().inputs(model, batch, tokens) | {"token_type_ids": answered}
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         side = square(model.config.vision_config)
         return (grid(side, side),)
 
@@ -48,8 +46,6 @@ class Gemma3(Family):
     def inputs(self, model: PreTrainedModel, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
         return super().inputs(model, batch, tokens) | {"token_type_ids": batch.marked()}
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         side = int(model.config.mm_tokens_per_image**0.5)
         return (grid(side, side),)

@@ -34,9 +34,7 @@ class Idefics3(Family):
         rows = [tower_rows(p) for p in pixels]
         return list(out.split([len(out) // sum(rows) * own for own in rows]))
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         side = square(model.config.vision_config) // model.config.scale_factor
         rows, cols = int(pixels["rows"]), int(pixels["cols"])
         return crops(rows, cols, side, overview=True) if rows else (grid(side, side),)

@@ -18,9 +18,7 @@ class InternVL(Llava):
     layers = "encoder.layer"
     at_once = True
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         config, cutter = model.config, processor.image_processor
         patches = config.vision_config.image_size[0] // config.vision_config.patch_size[0]
         count = len(pixels["pixel_values"])

@@ -37,9 +37,7 @@ class Qwen2VL(Family):
             inputs |= {"image_grid_thw": torch.cat(grids), "mm_token_type_ids": batch.marked()}
         return inputs
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         merged = model.config.vision_config.spatial_merge_size
         _, rows, cols = pixels["image_grid_thw"][0].tolist()
         return (grid(rows // merged, cols // merged),)
