@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from zoo import ZOO, save
 
@@ -25,7 +24,7 @@ from unlearn_core.methods.cvf import CvfConfig, CvfFit
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.vlm import VLM, Prompt, Tile
 from unlearn_core.vlm.batch import Batch
-from unlearn_core.vlm.errors import BadImage, BadOption
+from unlearn_core.vlm.errors import BadImage, BadOption, UnsupportedFamily
 from unlearn_core.vlm.families import FAMILIES
 from unlearn_core.vlm.tower import see_half, see_rest
 
@@ -70,7 +69,8 @@ def test_every_family_has_a_model_in_the_zoo() -> None:
 def test_there_are_as_many_places_as_tokens(vlm: VLM, prompts: list[Prompt]) -> None:
     batch = vlm.batch(prompts)
     tokens = vlm.tokens(batch)
-    assert [len(v) for v in batch.visual if len(v)] == [len(t) for t in tokens]
+    placed = [len(v) for v in batch.visual if len(v)]
+    assert placed == ([len(t) for t in tokens] if vlm.family.in_sequence else [1] * len(tokens))
     assert all(t.shape[1] == vlm.width for t in tokens)
     for view in vlm.see(prompts):
         places = torch.cat([t.index for t in view.tiles]) if view.tiles else torch.zeros(0)
@@ -87,27 +87,27 @@ def test_pictures_are_seen_alike_alone_and_together(vlm: VLM, prompts: list[Prom
 
 
 @pytest.mark.parametrize("size", [WIDE, TALL, SQUARE])
-def test_a_token_lies_where_its_pixels_are(vlm: VLM, size: tuple[int, int]) -> None:
+def test_a_token_lies_where_its_pixels_are(vlm: VLM, picture: Picture, size: tuple[int, int]) -> None:
     """The pixels under a cell move that cell's token most among the tokens of its tile."""
-    noise = np.random.default_rng(0).integers(90, 160, (size[1], size[0], 3), dtype=np.uint8)
-    base = Image.fromarray(noise)
+    base = picture(0, size)
     view = vlm.see([Prompt(base, "Who?")])[0]
     cells = [(tile, r, c) for tile in view.tiles for r in range(tile.rows) for c in range(tile.cols)]
     inside = [cell for cell in cells if all(-0.01 <= x <= 1.01 for x in cell[0].cell_box(cell[1], cell[2]))]
     assert len(inside) >= 0.5 * len(cells)
     with torch.no_grad():
-        seen = vlm.encode([painted(base, *cell) for cell in inside])
+        seen = vlm.encode([inverted(base, *cell) for cell in inside])
     moved = [(t - view.tokens).norm(dim=-1) for t in seen]
     hits = [int(m[tile.index].argmax()) == r * tile.cols + c for m, (tile, r, c) in zip(moved, inside, strict=True)]
     assert sum(hits) >= 0.9 * len(hits), f"{sum(hits)} of {len(hits)}"
 
 
-def painted(image: Image.Image, tile: Tile, row: int, col: int) -> Image.Image:
-    """The picture with one cell in red."""
-    out = image.copy()
+def inverted(image: Image.Image, tile: Tile, row: int, col: int) -> Image.Image:
+    """The picture with one cell in its opposite colours."""
     x0, y0, x1, y1 = tile.cell_box(row, col)
     w, h = image.size
-    out.paste((255, 0, 0), (round(x0 * w), round(y0 * h), round(x1 * w), round(y1 * h)))
+    box = round(x0 * w), round(y0 * h), round(x1 * w), round(y1 * h)
+    out = image.copy()
+    out.paste(ImageOps.invert(image.crop(box)), box)
     return out
 
 
@@ -117,12 +117,12 @@ NARROW = [(1, 1), (1, 60), (60, 1), (2, 90), (400, 3), (3, 1000)]
 @pytest.mark.parametrize("size", NARROW, ids=str)
 def test_very_small_and_narrow_pictures_are_seen_or_refused(vlm: VLM, picture: Picture, size: tuple[int, int]) -> None:
     shown = [Prompt(picture(1, size), "Who?")]
-    try:
-        view = vlm.see(shown)[0]
-    except BadImage as error:
-        assert f"{size[0]} x {size[1]}" in str(error)
+    if vlm.family.model_type.startswith("qwen") and max(size) > 200 * min(size):
+        with pytest.raises(BadImage, match=f"{size[0]} x {size[1]}"):
+            vlm.see(shown)
         return
-    assert len(view.tokens) == len(vlm.batch(shown).visual[0]) > 0
+    view = vlm.see(shown)[0]
+    assert len(view.tokens) == len(vlm.batch(shown).visual[0]) or not vlm.family.in_sequence
     assert torch.isfinite(view.tokens).all()
     assert max(int(t.index.max()) for t in view.tiles) < len(view.tokens)
     assert vlm.ask(shown, max_new_tokens=1)
@@ -238,6 +238,10 @@ def outcome(vlm: VLM, prompts: Sequence[Prompt]) -> list[tuple[Any, ...]]:
 
 def test_rows_equal_eager_attention(vlm: VLM, prompts: list[Prompt]) -> None:
     """In the prompt and in every step of generating, in a left-padded batch with a row that shows no picture."""
+    if not vlm.family.in_sequence:
+        with pytest.raises(UnsupportedFamily, match="cannot be shown"):
+            vlm.ask(prompts, rows=True)
+        return
     batch = vlm.batch(prompts)
     plain = copy.deepcopy(vlm.model)
     plain.set_attn_implementation("eager")
@@ -274,6 +278,10 @@ def columns(row: Tensor, visual: Tensor, seen: int) -> Tensor:
 def test_attention_of_the_question_is_that_of_asking(vlm: VLM, prompts: list[Prompt]) -> None:
     batch = vlm.batch(prompts)
     shown = batch.with_image()
+    if not vlm.family.in_sequence:
+        with pytest.raises(UnsupportedFamily, match="cannot be shown"):
+            vlm.question_attention(batch.take(shown), vlm.tokens(batch), [0])
+        return
     got = vlm.question_attention(batch.take(shown), vlm.tokens(batch), range(vlm.layers))
     answers = vlm.ask(prompts, rows=True, max_new_tokens=1)
     for i, attention in zip(shown, got, strict=True):
@@ -299,10 +307,15 @@ def request_(picture: Picture) -> ForgetRequest:
     return ForgetRequest("test", rows("x", 4, 100), (), rows("y", 6, 900), strangers)
 
 
+QUICK_CAGUL = CagulConfig(steps=2, width=16, gate_views=0, hard_negatives=0, batch=3, rate=0.05)
+
+
 @pytest.fixture(scope="session")
-def cagul(vlm: VLM, request_: ForgetRequest) -> CagulModule:
-    config = CagulConfig(steps=2, width=16, gate_views=0, hard_negatives=0, batch=3, rate=0.05)
-    fit = CagulFit(vlm, request_, config)
+def cagul(vlm: VLM, request_: ForgetRequest) -> CagulModule | None:
+    """A fitted module, or None for a family that CAGUL refuses."""
+    if not vlm.family.in_sequence:
+        return None
+    fit = CagulFit(vlm, request_, QUICK_CAGUL)
     assert all(np.isfinite(list(step.losses.values())).all() for step in fit)
     return fit.module
 
@@ -339,7 +352,7 @@ def test_cvf_changes_what_is_seen_and_nothing_else(vlm: VLM, cvf_fit: CvfFit, pr
     assert outcome(vlm, prompts) == plain
     old, new = vlm.model.state_dict(), unlearned.model.state_dict()
     changed = {name for name in old if not torch.equal(old[name], new[name])}
-    assert changed == {name for name in cvf_fit.module.changes}
+    assert changed == set(cvf_fit.module.changes)
     assert all(any(name.startswith(f"{path}.") for path in vlm.family.seeing_parts()) for name in changed)
 
 
@@ -378,37 +391,32 @@ def test_all_blocks_or_none_can_be_trained(vlm: VLM, request_: ForgetRequest, bl
             CvfFit(vlm, request_, config)
         return
     fit = CvfFit(vlm, request_, config)
-    list(fit)
-    layers = fit.student.layers
-    assert all(bool((change.norm() if len(c) == 1 else 1) > 0) for c in fit.module.changes.values() for change in c[:1])
-    depth = len(vlm.family.blocks(vlm.model))
-    touched = {name for name in layers if any(f".{k}." in name for k in range(depth))}
-    assert bool(touched) == (blocks == -1) or vlm.family.model_type.startswith("qwen") or "projector" in str(touched)
+    assert list(fit)
+    blocks_of = {id(layer) for block in vlm.family.blocks(fit.student.seeing.model) for layer in block.modules()}
+    inside = [name for name, layer in fit.student.layers.items() if id(layer) in blocks_of]
+    assert bool(inside) == (blocks == -1)
+    assert set(fit.module.changes) == {f"{name}.weight" for name in fit.student.layers}
 
 
 # -- keep and hand on --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["cagul", "cvf"])
-def module(request: pytest.FixtureRequest) -> Module:
-    if request.param == "cagul":
-        return gated(request.getfixturevalue("cagul"), -1e9)
-    return request.getfixturevalue("cvf_fit").module
-
-
 def test_modules_are_restored_and_bundles_imported_to_the_last_bit(
-    vlm: VLM, module: Module, prompts: list[Prompt], tmp_path: Path
+    vlm: VLM, cagul: CagulModule | None, cvf_fit: CvfFit, prompts: list[Prompt], tmp_path: Path
 ) -> None:
-    want = outcome(module.attach(vlm), prompts)
-    module.save_pretrained(tmp_path / "module")
-    assert outcome(module_from_pretrained(tmp_path / "module").attach(vlm), prompts) == want
-    bundle.export(module, vlm, tmp_path / "bundle.zip", title="Test", report={}, limits=[])
-    assert outcome(bundle.load(tmp_path / "bundle.zip", vlm).attach(vlm), prompts) == want
+    modules: list[Module] = [cvf_fit.module, *([] if cagul is None else [gated(cagul, -1e9)])]
+    for module in modules:
+        want = outcome(module.attach(vlm), prompts)
+        module.save_pretrained(tmp_path / module.kind)
+        assert outcome(module_from_pretrained(tmp_path / module.kind).attach(vlm), prompts) == want
+        path = bundle.export(module, vlm, tmp_path / f"{module.kind}.zip", title="Test", report={}, limits=[])
+        assert outcome(bundle.load(path, vlm).attach(vlm), prompts) == want
 
 
 def test_the_original_is_as_it_was_loaded(
-    vlm: VLM, folder: Path, cagul: CagulModule, cvf_fit: CvfFit, prompts: list[Prompt]
+    vlm: VLM, folder: Path, cagul: CagulModule | None, cvf_fit: CvfFit, prompts: list[Prompt]
 ) -> None:
+    """After CAGUL and CVF were fitted and attached."""
     fresh = VLM.load(folder, device="cpu")
     weights = vlm.model.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in fresh.model.state_dict().items())

@@ -106,7 +106,7 @@ def llava_next() -> Made:
         text_config=hf.LlamaConfig(**vocabulary(tok)),
         image_token_index=tok.convert_tokens_to_ids("<image>"),
         image_grid_pinpoints=PINPOINTS,
-        vision_feature_layer=[-3, -1],
+        vision_feature_layer=[-3, -2],
     )
     processor = hf.LlavaNextProcessor(
         hf.LlavaNextImageProcessor(size={"shortest_edge": SIDE}, crop_size=SQUARE, image_grid_pinpoints=PINPOINTS),
@@ -284,7 +284,7 @@ def gemma3() -> Made:
     tok = tokenizer(["<boi>", "<eoi>", "<img>"], boi_token="<boi>", eoi_token="<eoi>", image_token="<img>")
     ids = {name: tok.convert_tokens_to_ids(name) for name in ("<boi>", "<eoi>", "<img>")}
     config = hf.Gemma3Config(
-        vision_config=hf.SiglipVisionConfig(**VISION, vision_use_head=False),
+        vision_config=hf.SiglipVisionConfig(**VISION | {"image_size": 64}, vision_use_head=False),
         text_config=hf.Gemma3TextConfig(
             **vocabulary(tok),
             head_dim=8,
@@ -294,12 +294,40 @@ def gemma3() -> Made:
         image_token_index=ids["<img>"],
         boi_token_index=ids["<boi>"],
         eoi_token_index=ids["<eoi>"],
-        mm_tokens_per_image=4,
+        mm_tokens_per_image=16,
     )
     processor = hf.Gemma3Processor(
-        hf.Gemma3ImageProcessor(size=SQUARE), tok, image_seq_length=4, chat_template=template("<boi>")
+        hf.Gemma3ImageProcessor(size={"height": 64, "width": 64}),
+        tok,
+        image_seq_length=16,
+        chat_template=template("<boi>"),
     )
     return hf.Gemma3ForConditionalGeneration(config), processor
+
+
+def mllama() -> Made:
+    tok = tokenizer(["<|image|>", "<|python_tag|>"])
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_global_layers": 1,
+        "attention_heads": 4,
+        "image_size": SIDE,
+        "patch_size": PATCH,
+        "max_num_tiles": 4,
+        "intermediate_layers_indices": [0, 1],
+        "vision_output_dim": 96,
+        "supported_aspect_ratios": [[1, 1], [1, 2], [1, 3], [1, 4], [2, 1], [2, 2], [3, 1], [4, 1]],
+    }
+    text = vocabulary(tok) | {"num_hidden_layers": 3, "cross_attention_layers": [1]}
+    config = hf.MllamaConfig(
+        vision_config=vision, text_config=text, image_token_index=tok.convert_tokens_to_ids("<|image|>")
+    )
+    processor = hf.MllamaProcessor(
+        hf.MllamaImageProcessor(size=SQUARE, max_image_tiles=4), tok, chat_template=template("<|image|>")
+    )
+    return hf.MllamaForConditionalGeneration(config), processor
 
 
 ZOO: dict[str, Callable[[], Made]] = {
@@ -316,6 +344,7 @@ ZOO: dict[str, Callable[[], Made]] = {
         internvl,
         paligemma,
         gemma3,
+        mllama,
     )
 }
 
@@ -327,6 +356,8 @@ def sharpen(model: Any) -> None:
     for name, weight in model.named_parameters():
         if any(part in name for part in ("projector", "connector", "merger")) and weight.dim() == 2:
             weight.mul_(4) if weight.any() else weight.copy_(torch.randn(weight.shape, generator=generator))
+        elif "gate" in name and weight.numel() == 1:  # Mllama's begin closed
+            weight.fill_(0.5)
         elif "visual" in name or "vision" in name:
             continue
         elif "q_norm" in name or "k_norm" in name:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from unlearn_core.vlm.batch import Batch, collate, pixels_of
 from unlearn_core.vlm.capture import Capture, LayersDone, capturing
-from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.errors import BadRequest, UnsupportedFamily
 from unlearn_core.vlm.families import Family, Pixels
 from unlearn_core.vlm.images import to_rgb
 from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
@@ -167,7 +167,11 @@ class VLM:
         max_new_tokens: int = MAX_NEW_TOKENS,
         batch_size: int = BATCH,
     ) -> list[Answer]:
-        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens."""
+        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens.
+
+        Raises:
+            UnsupportedFamily: rows are asked of a model whose visual tokens do not stand in its sequence.
+        """
         return [a for _, part in self.ask_in_order(prompts, rows, max_new_tokens, batch_size) for a in part]
 
     @torch.no_grad()
@@ -181,6 +185,8 @@ class VLM:
 
     def _generate(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
         inputs = self.inputs(batch, self.tokens(batch))
+        if rows:
+            self.require_rows()
         capture = _capture_of(batch) if rows else None
         model: Any = self.model
 
@@ -264,7 +270,11 @@ class VLM:
         """Raw attention from the question's tokens to the visual tokens, per row of a batch where every row has a picture.
 
         The pass ends after the highest of the wanted layers.
+
+        Raises:
+            UnsupportedFamily: as for `require_rows`.
         """
+        self.require_rows()
         capture = _capture_of(batch, frozenset(layers), max(layers))
         try:
             with capturing(capture):
@@ -277,6 +287,14 @@ class VLM:
             )
             for i in range(len(batch))
         ]
+
+    def require_rows(self) -> None:
+        """Raises UnsupportedFamily if the decoder reads pictures in another way than through its sequence."""
+        if not self.family.in_sequence:
+            raise UnsupportedFamily(
+                f"Models of type '{self.family.model_type}' read pictures through layers of their own, so their attention "
+                "to a picture cannot be shown, and CAGUL, which needs it, does not work. CVF does."
+            )
 
     # -- plumbing -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from unlearn_core.vlm.families.gemma import Gemma3, PaliGemma
 from unlearn_core.vlm.families.idefics import Idefics3, SmolVLM
 from unlearn_core.vlm.families.internvl import InternVL
 from unlearn_core.vlm.families.llava import Llava
+from unlearn_core.vlm.families.mllama import Mllama
 from unlearn_core.vlm.families.qwen import Qwen2VL, Qwen3VL, Qwen25VL
 
 FAMILIES: dict[str, Family] = {
@@ -25,6 +26,7 @@ FAMILIES: dict[str, Family] = {
         InternVL(),
         PaliGemma(),
         Gemma3(),
+        Mllama(),
     )
 }
 

@@ -35,6 +35,7 @@ class Family(ABC):
         shown: which of a picture's `Pixels` the vision tower takes.
         told: which of them the decoder needs besides the visual tokens, for example to number their positions.
         at_once: the model hands visual tokens on as one tensor for all pictures instead of a list.
+        in_sequence: visual tokens stand in the decoder's sequence, so that its attention to them can be shown.
         processor: transformers' class, where its automatic choice would also load what only videos need.
     """
 
@@ -46,6 +47,7 @@ class Family(ABC):
     shown: tuple[str, ...] = ("pixel_values",)
     told: tuple[str, ...] = ()
     at_once = False
+    in_sequence = True
     processor: str | None = None
 
     # -- from picture and question to the model's inputs --------------------------------------------------------------
