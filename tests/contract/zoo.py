@@ -120,17 +120,19 @@ def llava_next() -> Made:
 
 
 def llava_onevision() -> Made:
+    side = 35  # no multiple of the patch: the tower has no token for the last three pixels
+    pinpoints = [[side * rows, side * cols] for rows, cols in ((1, 2), (2, 1), (2, 2), (1, 3), (3, 1))]
     tok = tokenizer(["<image>", "<video>"], image_token="<image>", video_token="<video>")
     config = hf.LlavaOnevisionConfig(
-        vision_config=hf.SiglipVisionConfig(**VISION, vision_use_head=False),
+        vision_config=hf.SiglipVisionConfig(**VISION | {"image_size": side}, vision_use_head=False),
         text_config=hf.Qwen2Config(**vocabulary(tok)),
         image_token_index=tok.convert_tokens_to_ids("<image>"),
         video_token_index=tok.convert_tokens_to_ids("<video>"),
-        image_grid_pinpoints=PINPOINTS,
+        image_grid_pinpoints=pinpoints,
         vision_aspect_ratio="anyres_max_2",
     )
     processor = pictures_only(hf.LlavaOnevisionProcessor)(
-        hf.LlavaOnevisionImageProcessor(size=SQUARE, image_grid_pinpoints=PINPOINTS),
+        hf.LlavaOnevisionImageProcessor(size={"height": side, "width": side}, image_grid_pinpoints=pinpoints),
         tok,
         num_image_tokens=(SIDE // PATCH) ** 2,
         vision_feature_select_strategy="full",
@@ -267,10 +269,25 @@ def internvl() -> Made:
 
 
 def paligemma() -> Made:
+    return _paligemma(hf.GemmaConfig)
+
+
+def paligemma2() -> Made:
+    """PaliGemma with the decoder of Gemma 2, which caps the scores of its attention."""
+    return _paligemma(
+        hf.Gemma2Config,
+        attn_logit_softcapping=4.0,
+        final_logit_softcapping=30.0,
+        query_pre_attn_scalar=8,
+        sliding_window=24,
+    )
+
+
+def _paligemma(text: Any, **options: Any) -> Made:
     tok = tokenizer(["<image>"], image_token="<image>")
     config = hf.PaliGemmaConfig(
         vision_config=hf.SiglipVisionConfig(**VISION, vision_use_head=False, projection_dim=32).to_dict(),
-        text_config=hf.GemmaConfig(**vocabulary(tok), head_dim=8).to_dict(),
+        text_config=text(**vocabulary(tok), head_dim=8, **options).to_dict(),
         image_token_index=tok.convert_tokens_to_ids("<image>"),
         projection_dim=32,
         hidden_size=32,
@@ -343,6 +360,7 @@ ZOO: dict[str, Callable[[], Made]] = {
         smolvlm,
         internvl,
         paligemma,
+        paligemma2,
         gemma3,
         mllama,
     )

@@ -1,4 +1,4 @@
-"""PaliGemma and Gemma 3: one square grid per picture, and a decoder that attends both ways within some of the prompt."""
+"""PaliGemma: one square grid per picture, and a decoder that attends both ways within the prompt."""
 
 from __future__ import annotations
 
@@ -34,18 +34,4 @@ class PaliGemma(Family):
 
     def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
         side = square(model.config.vision_config)
-        return (grid(side, side),)
-
-
-class Gemma3(Family):
-    """Visual tokens see each other both ways. The projector is a bare matrix after a pooling, no linear layer."""
-
-    model_type = "gemma3"
-    at_once = True
-
-    def inputs(self, model: PreTrainedModel, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
-        return super().inputs(model, batch, tokens) | {"token_type_ids": batch.marked()}
-
-    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
-        side = int(model.config.mm_tokens_per_image**0.5)
         return (grid(side, side),)
