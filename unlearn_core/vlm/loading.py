@@ -58,6 +58,7 @@ def load(name_or_path: str | Path, revision: str | None = None, device: str = "a
         raise ModelNotLoadable(_damaged(name))
     model.requires_grad_(False).eval().to(where)
     model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
+    family.ready(model)
     return VLM(model, processor, family, name)
 
 

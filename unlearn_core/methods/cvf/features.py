@@ -27,8 +27,9 @@ class Pooling:
         width = len(pooled.mean) if how == "mean+std" else len(pooled.mean) // 2
         return cls(pooled.mean[:width], pooled.variance[:width].sqrt().clamp(min=1e-6), tokens.variance)
 
-    def __call__(self, tokens: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "b f"]:
-        return (pool(tokens)[:, : len(self.mean)] - self.mean) / self.scale
+    def __call__(self, pooled: Float[Tensor, "b d2"]) -> Float[Tensor, "b f"]:
+        """What `pool` gave, centred and scaled."""
+        return (pooled[:, : len(self.mean)] - self.mean) / self.scale
 
 
 def pool(tokens: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "b d2"]:

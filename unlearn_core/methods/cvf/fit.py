@@ -14,7 +14,7 @@ from torch import Tensor
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.base import Step
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import Pooling, pool
+from unlearn_core.methods.cvf.features import Pooling
 from unlearn_core.methods.cvf.losses import Losses
 from unlearn_core.methods.cvf.module import CvfModule
 from unlearn_core.methods.cvf.moments import Moments, Protected, Sums
@@ -114,8 +114,8 @@ class CvfFit:
     def _note_features(self) -> Pooling:
         """Centre and scale of what is kept."""
         if STAYING in self.pictures.read:
-            tokens = self.pictures.read[STAYING].tokens
-            self.kept.pooled, self.kept.tokens = Sums.of(pool(tokens)), Sums.of(torch.cat(tokens))
+            read = self.pictures.read[STAYING]
+            self.kept.pooled, self.kept.tokens = Sums.of(read.pooled), Sums.of(torch.cat(read.tokens))
         assert self.kept.pooled is not None
         assert self.kept.tokens is not None
         return Pooling.of(self.kept.pooled, self.kept.tokens, self.config.pool)

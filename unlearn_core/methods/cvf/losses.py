@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import Pooling
+from unlearn_core.methods.cvf.features import Pooling, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
@@ -38,7 +38,7 @@ class Losses:
         self.student, self.request, self.config = student, request, config
         self.pictures, self.pooling, self.rng = pictures, pooling, rng
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
-        self.target = pictures.read[AWAY].tokens
+        self.target = pictures.read[AWAY].pooled
         self.weights = {
             "contrast": config.contrast_weight,
             "answer": config.answer_weight,
@@ -89,14 +89,14 @@ class Losses:
         """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""
         b = len(shown)
         if self.config.reference == "stranger":
-            near = self.pooling(_of(self.target, self._pick(len(self.target), POSITIVES))).expand(b, -1, -1)
+            near = self.pooling(self.target[self._pick(len(self.target), POSITIVES)]).expand(b, -1, -1)
         else:
-            near = self.pooling(_of(self.target, shown))[:, None]
-        far = [self.pooling(_of(self.going.tokens, shown))[:, None]]
+            near = self.pooling(self.target[shown])[:, None]
+        far = [self.pooling(self.going.pooled[shown])[:, None]]
         if self.staying is not None:
             others = self._pick(self.pictures.retained, NEGATIVES)
-            far.append(self.pooling(_of(self.staying.tokens, others)).expand(b, -1, -1))
-        return info_nce(self.pooling(gone), near, torch.cat(far, 1), self.config.temperature)
+            far.append(self.pooling(self.staying.pooled[others]).expand(b, -1, -1))
+        return info_nce(self.pooling(pool(gone)), near, torch.cat(far, 1), self.config.temperature)
 
     def _questions(self) -> tuple[Int[Tensor, " b"], list[Example], list[str]]:
         """Pictures of this step (as places among those going), questions about them, and what should be answered."""

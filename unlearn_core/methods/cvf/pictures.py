@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import blurred
+from unlearn_core.methods.cvf.features import blurred, pool
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.tower import HalfSeen
 
@@ -21,10 +21,12 @@ GOING, STAYING, AWAY = "going", "staying", "away"
 
 @dataclass(eq=False)
 class Read:
-    """A group of pictures: as far as the frozen blocks see them, and their visual tokens before training, in float32."""
+    """A group of pictures: as far as the frozen blocks see them, and their visual tokens before training, in float32, whole
+    and pooled."""
 
     half: list[HalfSeen]
     tokens: list[Float[Tensor, "n d"]]
+    pooled: Float[Tensor, "b d2"]
 
 
 @dataclass(eq=False)
@@ -63,7 +65,7 @@ class Pictures:
     def keep(self, key: str, half: list[HalfSeen], tokens: list[Tensor]) -> None:
         """Store what was computed of a group."""
         if half:
-            self.read[key] = Read(half, [t.float() for t in tokens])
+            self.read[key] = Read(half, [t.float() for t in tokens], pool(tokens))
 
 
 def _away(request: ForgetRequest, config: CvfConfig, going: list[Image.Image]) -> list[Image.Image]:

@@ -55,7 +55,7 @@ class Student:
         """Layers by path: biases, norms and embeddings have no input-side null space and stay frozen."""
         ours = {id(layer) for part in trained for layer in part.modules() if isinstance(layer, nn.Linear)}
         return {
-            f"{path}.{name}": layer
+            f"{path}.{name}".rstrip("."): layer
             for path, part in self.parts.items()
             for name, layer in part.named_modules()
             if isinstance(layer, nn.Linear) and id(layer) in ours

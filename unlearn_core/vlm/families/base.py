@@ -50,6 +50,10 @@ class Family(ABC):
     in_sequence = True
     processor: str | None = None
 
+    def ready(self, model: PreTrainedModel) -> None:
+        """What must be done to a model once, when it is loaded."""
+        return None
+
     # -- from picture and question to the model's inputs --------------------------------------------------------------
 
     def prompt(self, processor: Any, question: str, shown: bool) -> str:

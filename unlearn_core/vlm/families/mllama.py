@@ -30,6 +30,9 @@ class Mllama(Family):
     shown = ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask")
     told = ("num_tiles",)
 
+    def ready(self, model: PreTrainedModel) -> None:
+        model.register_forward_pre_hook(_states_once, with_kwargs=True)
+
     def pixels(self, processor: Any, image: Image.Image) -> Pixels:
         made = super().pixels(processor, image)
         return {name: made[name] for name in self.shown} | {"num_tiles": torch.tensor(made["num_tiles"]).view(1)}
@@ -72,3 +75,11 @@ class Mllama(Family):
         boxes = [(c * w, r * h, (c + 1) * w, (r + 1) * h) for r in range(rows) for c in range(cols)]
         cells = torch.arange(1, side * side + 1)
         return tuple(Tile(side, side, cells + i * (side * side + 1), box, "tile") for i, box in enumerate(boxes))
+
+
+def _states_once(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """While an answer is generated the cross-attention layers keep what they were given first, and would add it again."""
+    cache = kwargs.get("past_key_values")
+    if cache is not None and cache.get_seq_length():
+        kwargs = kwargs | {"cross_attention_states": None}
+    return args, kwargs
