@@ -48,7 +48,7 @@ def load(name_or_path: str | Path, revision: str | None = None, device: str = "a
             dtype=precision,
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation="sdpa",
+            attn_implementation="eager",  # until it is set below: some decoders refuse to be loaded with SDPA
             output_loading_info=True,
         )
     except Exception as error:
