@@ -52,11 +52,11 @@ def see_half(vlm: VLM, pixels: Sequence[Pixels], start: int) -> tuple[list[HalfS
 def see_rest(vlm: VLM, pictures: Sequence[HalfSeen], start: int) -> list[Float[Tensor, "n d"]]:
     """Visual tokens of half-seen pictures. Differentiable in the tower's blocks from `start` on and in the projector.
 
-    The blocks before `start` are those of `vlm` alone and are switched off meanwhile: no other thread may see with it.
+    Blocks that need not run are switched off meanwhile, so they must be `vlm`'s own: no other thread may see with it.
     """
-    blocks = vlm.family.blocks(vlm.model)[:start]
+    off = [*vlm.family.blocks(vlm.model)[:start], *vlm.family.idle(vlm.model)]
     outputs = {k: torch.cat([p.outputs[k] for p in pictures]) for k in pictures[0].outputs}
-    with _switched_off(blocks, outputs):
+    with _switched_off(off, outputs):
         return vlm.tokens_of([p.pixels for p in pictures])
 
 

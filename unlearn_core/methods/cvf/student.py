@@ -72,10 +72,11 @@ class Student:
     ) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]]]:
         """Each picture as far as the frozen blocks see it, and its tokens; fitters, if given, see every layer's inputs."""
         with ExitStack() as hooks:
-            for name, layer in self.layers.items() if fitters is not None else ():
-                fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
-                hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
-                hooks.callback(hook.remove)
+            if fitters is not None:
+                for name, layer in self.layers.items():
+                    fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
+                    hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
+                    hooks.callback(hook.remove)
             return see_half(self.seeing, self.seeing.pixels(images), self.start)
 
     def constrain(self, name: str, change: ConstrainedChange) -> None:

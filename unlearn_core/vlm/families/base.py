@@ -101,6 +101,10 @@ class Family(ABC):
         layers: Any = model.get_submodule(f"{self.vision}.{self.layers}")
         return list(layers)
 
+    def idle(self, model: PreTrainedModel) -> list[nn.Module]:
+        """Blocks after those, which run although nobody reads what they give."""
+        return []
+
     def side_exits(self, model: PreTrainedModel) -> frozenset[int]:
         """Which blocks' outputs, by number, are read by more than the next block."""
         return frozenset()

@@ -18,6 +18,9 @@ class Llava(Family):
         blocks = super().blocks(model)
         return blocks[: max(read_states(model, len(blocks)))]
 
+    def idle(self, model: PreTrainedModel) -> list[nn.Module]:
+        return super().blocks(model)[len(self.blocks(model)) :]
+
     def side_exits(self, model: PreTrainedModel) -> frozenset[int]:
         return frozenset(state - 1 for state in read_states(model, len(super().blocks(model))))
 

@@ -44,7 +44,8 @@ class Qwen3VL(Qwen2VL):
         inputs = super().inputs(model, batch, tokens)
         if inputs:
             width = super().width(model)
-            first, *deeper = zip(*(t.split(width, -1) for t in tokens), strict=True)
+            parts: Any = zip(*(t.split(width, -1) for t in tokens), strict=True)
+            first, *deeper = parts
             seen = BaseModelOutputWithDeepstackFeatures(pooler_output=first, deepstack_features=deeper)
             inputs["mm_encoder_outputs"] = {"image": seen}
         return inputs
