@@ -271,8 +271,8 @@ def test_pictures_are_encoded_once(tiny_vlm: VLM, request_: ForgetRequest, monke
     read: list[int] = []
     tokens = type(tiny_vlm.family).tokens
 
-    def counted(family: object, model: object, pixels: dict[str, torch.Tensor]) -> object:
-        read.append(len(pixels["pixel_values"]))
+    def counted(family: object, model: object, pixels: list[dict[str, torch.Tensor]]) -> object:
+        read.append(len(pixels))
         return tokens(family, model, pixels)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(type(tiny_vlm.family), "tokens", counted)

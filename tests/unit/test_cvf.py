@@ -73,7 +73,7 @@ def test_the_reference_can_be_a_base_checkpoint(tiny_vlm: VLM, tiny_folder: Path
 @pytest.mark.parametrize("how", ["mean+std", "mean"])
 def test_pooled_features_are_centred_and_scaled_by_what_is_retained(how: str) -> None:
     tokens = torch.randn(50, 9, 4, generator=torch.Generator().manual_seed(0)) * 3 + 2
-    pooled = Pooling.of(Sums.of(pool(tokens)), Sums.of(tokens), how)(tokens)
+    pooled = Pooling.of(Sums.of(pool(tokens)), Sums.of(tokens), how)(pool(tokens))
     assert pooled.shape == (50, 8 if how == "mean+std" else 4)
     torch.testing.assert_close(pooled.mean(0), torch.zeros(pooled.shape[1]), atol=1e-5, rtol=0)
     torch.testing.assert_close(pooled.std(0, correction=0), torch.ones(pooled.shape[1]), atol=1e-5, rtol=0)

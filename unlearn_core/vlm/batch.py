@@ -11,7 +11,9 @@ from jaxtyping import Bool, Int
 from PIL import Image
 from torch import Tensor
 
+from unlearn_core.vlm.errors import BadImage
 from unlearn_core.vlm.families import Family, Pixels
+from unlearn_core.vlm.images import to_rgb
 from unlearn_core.vlm.prompt import Prompt
 
 
@@ -20,21 +22,23 @@ class Batch:
     """Prompts ready to run. Rows are padded on the left, so every prompt ends at the right edge.
 
     Args:
-        pixels: image processor output of the distinct pictures.
+        pixels: image processor output of the distinct pictures, one by one.
         picture: per row, which of the distinct pictures it shows, or None.
-        images: the distinct pictures themselves.
+        images: the distinct pictures themselves, as they were given.
         visual: per row, positions of its visual tokens (empty for text-only rows).
         question: per row, positions of the tokens of the question's own text.
+        told: per row, what the decoder needs to know of its picture besides the visual tokens; see `Family.told`.
         targets: per row, the token ids of its answer where answers were given; they stand at the right edge.
     """
 
     ids: Int[Tensor, "b l"]
     mask: Bool[Tensor, "b l"]
-    pixels: Pixels | None
+    pixels: tuple[Pixels, ...]
     picture: tuple[int | None, ...]
     images: tuple[Image.Image, ...]
     visual: tuple[Int[Tensor, " n"], ...]
     question: tuple[Int[Tensor, " q"], ...]
+    told: tuple[Pixels, ...]
     targets: tuple[Int[Tensor, " t"], ...] | None = None
 
     def __len__(self) -> int:
@@ -43,6 +47,13 @@ class Batch:
     def with_image(self) -> list[int]:
         """The rows that show a picture."""
         return [i for i, p in enumerate(self.picture) if p is not None]
+
+    def marked(self) -> Int[Tensor, "b l"]:
+        """1 at visual tokens, 0 elsewhere."""
+        out = torch.zeros_like(self.ids)
+        for row, places in zip(out, self.visual, strict=True):
+            row[places] = 1
+        return out
 
     def take(self, rows: Sequence[int]) -> Batch:
         """Some of the rows, with the same padding."""
@@ -55,6 +66,7 @@ class Batch:
             self.images,
             tuple(self.visual[i] for i in rows),
             tuple(self.question[i] for i in rows),
+            tuple(self.told[i] for i in rows),
             None if self.targets is None else tuple(self.targets[i] for i in rows),
         )
 
@@ -71,21 +83,26 @@ _HERE = "\ue000"
 """Stands for the question while the template is filled in; a private character, so that no template contains it."""
 
 
-def chat_text(processor: Any, prompt: Prompt) -> str:
-    """The prompt in the model's chat template, one image token standing for the picture."""
-    image = [{"type": "image"}] if prompt.image is not None else []
-    if getattr(processor, "chat_template", None):
-        content = [*image, {"type": "text", "text": prompt.question}]
-        return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    start = f"{processor.image_token}\n" if image else ""
-    return f"USER: {start}{prompt.question} ASSISTANT:"
+def pixels_of(processor: Any, family: Family, image: Image.Image) -> Pixels:
+    """What the vision tower needs for a picture, which may have any mode and be marked as turned.
+
+    Raises:
+        BadImage: the model's image processor refuses it; some take no picture that is a few pixels small or very narrow.
+    """
+    upright = to_rgb(image)
+    try:
+        return family.pixels(processor, upright)
+    except (ValueError, ZeroDivisionError) as error:
+        raise BadImage(
+            f"This model cannot take a picture of {upright.width} x {upright.height} pixels. Please crop it or choose another one."
+        ) from error
 
 
-def encode(processor: Any, prompt: Prompt, image_text: str | None) -> Encoded:
+def encode(processor: Any, family: Family, prompt: Prompt, image_text: str | None) -> Encoded:
     """Tokenise one prompt; `image_text` replaces the image token of the template."""
     tokenizer = processor.tokenizer
     asked = _neutral(prompt.question.strip(), processor)
-    text = chat_text(processor, Prompt(prompt.image, _HERE))
+    text = family.prompt(processor, _HERE, prompt.image is not None)
     if image_text is not None:
         text = text.replace(processor.image_token, image_text, 1)
     start = text.index(_HERE)
@@ -123,10 +140,13 @@ def collate(
         if prompt.image is not None and id(prompt.image) not in place:
             place[id(prompt.image)] = len(images)
             images.append(prompt.image)
-    pixels = family.pixels(processor, images) if images else None
-    texts = [family.image_text(processor, pixels, i) for i in range(len(images))] if pixels is not None else []
+    pixels = tuple(pixels_of(processor, family, image) for image in images)
+    texts = [family.image_text(processor, p) for p in pixels]
+    told = [{name: p[name] for name in family.told} for p in pixels]
     picture = tuple(None if p.image is None else place[id(p.image)] for p in prompts)
-    encoded = [encode(processor, p, None if k is None else texts[k]) for p, k in zip(prompts, picture, strict=True)]
+    encoded = [
+        encode(processor, family, p, None if k is None else texts[k]) for p, k in zip(prompts, picture, strict=True)
+    ]
     tails: list[tuple[int, ...]] = [tuple(a) for a in answers] if answers is not None else [()] * len(prompts)
     length = max(len(e.ids) + len(t) for e, t in zip(encoded, tails, strict=True))
     pad = processor.tokenizer.pad_token_id
@@ -140,4 +160,5 @@ def collate(
         question.append(torch.tensor([length - len(tail) - back for back in e.question_from_end], dtype=torch.long))
     visual = tuple(((ids[i] == image_token_id) & mask[i]).nonzero()[:, 0] for i in range(len(prompts)))
     targets = None if answers is None else tuple(torch.tensor(t, dtype=torch.long) for t in tails)
-    return Batch(ids, mask, pixels, picture, tuple(images), visual, tuple(question), targets)
+    known = tuple({} if k is None else told[k] for k in picture)
+    return Batch(ids, mask, pixels, picture, tuple(images), visual, tuple(question), known, targets)

@@ -1,7 +1,7 @@
 """Keep chosen attention rows while SDPA computes the output.
 
 Registers the attention implementation `vlm_rows`: plain SDPA, and inside `capturing(...)` in addition an explicit
-softmax of the wanted rows only. No map of sequence length squared is ever built or stored. Outside `capturing` nothing
+softmax of the wanted rows only. No map of sequence length squared is ever stored, nor built where SDPA can do without. Outside `capturing` nothing
 is added. While answers are generated only the queries are put aside; their rows are computed together at the end, which
 takes a fraction of the time of one small softmax per token and layer.
 """
@@ -38,6 +38,7 @@ class Waiting:
 
     keys: Float[Tensor, "b hk k d"]
     scaling: float | None
+    softcap: float | None
     steps: list[tuple[Tensor, Tensor | None, int]] = field(default_factory=list)
 
 
@@ -95,12 +96,18 @@ def row_softmax(
     key: Float[Tensor, "b hk k d"],
     mask: Tensor | None,
     scaling: float | None,
+    softcap: float | None = None,
 ) -> Float[Tensor, "b h r k"]:
-    """softmax(q k^T * scaling + mask) in float32; key heads may be fewer than query heads (grouped queries)."""
+    """softmax(q k^T * scaling + mask) in float32; key heads may be fewer than query heads (grouped queries).
+
+    Where the model caps them, scores s become softcap * tanh(s / softcap) before they are masked.
+    """
     b, h, r, d = query.shape
     hk = key.shape[1]
     grouped = torch.matmul(query.reshape(b, hk, h // hk * r, d), key.transpose(2, 3))
     scores = grouped.reshape(b, h, r, key.shape[2]).float() * (d**-0.5 if scaling is None else scaling)
+    if softcap is not None:
+        scores = softcap * (scores / softcap).tanh()
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask.float()
     return scores.softmax(-1)
@@ -108,14 +115,21 @@ def row_softmax(
 
 @torch.no_grad()
 def _keep(
-    capture: Capture, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None, causal: bool
+    capture: Capture,
+    layer: int,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+    causal: bool,
 ) -> None:
     q_len, k_len = query.shape[2], key.shape[2]
     seen = capture.seen.get(layer, 0) + q_len
     capture.seen[layer] = seen
     dropped = max(0, seen - k_len)  # a sliding-window cache has dropped this many old keys
     if q_len == 1 and not dropped:
-        waiting = capture.waiting.setdefault(layer, Waiting(key, scaling))
+        waiting = capture.waiting.setdefault(layer, Waiting(key, scaling, softcap))
         waiting.keys = key
         waiting.steps.append((query.detach(), mask, k_len))
         return
@@ -128,7 +142,7 @@ def _keep(
         elif mask is None and causal:
             places = torch.arange(k_len, device=query.device)
             mask = (places <= (rows + seen - q_len - dropped)[:, :, None])[:, None]
-    probs = row_softmax(query, key, None if mask is None else mask[..., :k_len], scaling)
+    probs = row_softmax(query, key, None if mask is None else mask[..., :k_len], scaling, softcap)
     capture.kept.setdefault(layer, []).append(_columns(probs, capture.cols.to(query.device), dropped))
 
 
@@ -139,7 +153,7 @@ def _finish(capture: Capture, layer: int) -> None:
     if waiting is None:
         return
     queries = torch.cat([query for query, _, _ in waiting.steps], 2)
-    probs = row_softmax(queries, waiting.keys, _mask_of(waiting), waiting.scaling)
+    probs = row_softmax(queries, waiting.keys, _mask_of(waiting), waiting.scaling, waiting.softcap)
     capture.kept.setdefault(layer, []).append(_columns(probs, capture.cols.to(probs.device), 0))
 
 
@@ -162,6 +176,27 @@ def _columns(probs: Float[Tensor, "b h r k"], cols: Int[Tensor, "b c"], dropped:
     return probs.gather(3, (index - dropped).clamp(min=0)).masked_fill(index < dropped, 0.0)
 
 
+def _capped_attention(
+    query: Float[Tensor, "b h q d"],
+    key: Float[Tensor, "b hk k d"],
+    value: Float[Tensor, "b hk k d"],
+    mask: Tensor | None,
+    scaling: float | None,
+    softcap: float,
+    causal: bool,
+) -> Float[Tensor, "b q h d"]:
+    """Attention with capped scores, which SDPA does not know: the one case in which whole maps are built."""
+    q_len, k_len = query.shape[2], key.shape[2]
+    if mask is None and causal:
+        places = torch.arange(k_len, device=query.device)
+        mask = places <= places[k_len - q_len :, None]
+    probs = row_softmax(query, key, None if mask is None else mask[..., :k_len], scaling, softcap)
+    probs = probs.nan_to_num(0.0).to(value.dtype)  # a row of padding attends to nothing
+    (b, h), hk = query.shape[:2], key.shape[1]
+    out = torch.matmul(probs.reshape(b, hk, h // hk * q_len, k_len), value)
+    return out.reshape(b, h, q_len, -1).transpose(1, 2).contiguous()
+
+
 def rows_attention(
     module: torch.nn.Module,
     query: Tensor,
@@ -175,13 +210,16 @@ def rows_attention(
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: SDPA, plus the wanted rows of the active capture."""
     kwargs.pop("output_attentions", None)
+    softcap = kwargs.pop("softcap", None)
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     capture = _active.get()
     layer = getattr(module, "layer_idx", None)
     if capture is not None and layer is not None and (capture.layers is None or layer in capture.layers):
-        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-        _keep(capture, layer, query, key, attention_mask, scaling, causal)
+        _keep(capture, layer, query, key, attention_mask, scaling, softcap, causal)
         if layer == capture.stop_after:
             raise LayersDone
+    if softcap is not None:
+        return _capped_attention(query, key, value, attention_mask, scaling, softcap, causal), None
     out, _ = sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
     )

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from unlearn_core.vlm.capture import IMPLEMENTATION
 from unlearn_core.vlm.errors import BadOption, ModelNotFound, ModelNotLoadable
 from unlearn_core.vlm.families import family_of
 from unlearn_core.vlm.model import VLM
+from unlearn_core.vlm.processor import load_processor
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 RETAIN_ONLY = DEMO.with_name("demo-retain-only")
@@ -40,14 +41,14 @@ def load(name_or_path: str | Path, revision: str | None = None, device: str = "a
     precision = _dtype(dtype, where)
     family = family_of(_model_type(name, revision))
     try:
-        processor = AutoProcessor.from_pretrained(name, revision=revision, trust_remote_code=False)
+        processor = load_processor(name, family.processor, revision)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             name,
             revision=revision,
             dtype=precision,
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation="sdpa",
+            attn_implementation="eager",  # until it is set below: some decoders refuse to be loaded with SDPA
             output_loading_info=True,
         )
     except Exception as error:
@@ -57,6 +58,7 @@ def load(name_or_path: str | Path, revision: str | None = None, device: str = "a
         raise ModelNotLoadable(_damaged(name))
     model.requires_grad_(False).eval().to(where)
     model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
+    family.ready(model)
     return VLM(model, processor, family, name)
 
 

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from unlearn_core.vlm.batch import Batch, collate
+from unlearn_core.vlm.batch import Batch, collate, pixels_of
 from unlearn_core.vlm.capture import Capture, LayersDone, capturing
-from unlearn_core.vlm.errors import BadRequest
-from unlearn_core.vlm.families import Family
+from unlearn_core.vlm.errors import BadRequest, UnsupportedFamily
+from unlearn_core.vlm.families import Family, Pixels
+from unlearn_core.vlm.images import to_rgb
 from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class VLM:
     @property
     def width(self) -> int:
         """Width d of a visual token as the language model reads it."""
-        return self.model.config.get_text_config().hidden_size
+        return self.family.width(self.model)
 
     def with_sight(self, sight: Sight) -> VLM:
         """The same model, seeing through `sight`."""
@@ -117,17 +117,24 @@ class VLM:
         """Visual tokens of pictures straight from vision tower and projector, without any sight."""
         out: list[Tensor] = []
         for part in _chunks(images, batch_size):
-            pixels = self.family.pixels(self.processor, list(part))
-            out += self.family.tokens(self.model, self._move(pixels))
+            out += self.tokens_of(self.pixels(part))
         return out
+
+    def pixels(self, images: Sequence[Image.Image]) -> list[Pixels]:
+        """What the vision tower needs for each picture. Raises BadImage for one that the model cannot take."""
+        return [pixels_of(self.processor, self.family, image) for image in images]
+
+    def tokens_of(self, pixels: Sequence[Pixels]) -> list[Float[Tensor, "n d"]]:
+        """Visual tokens of processed pictures in one pass of the vision tower, without any sight."""
+        return self.family.tokens(self.model, [self._move(p) for p in pixels])
 
     def tokens(self, batch: Batch) -> list[Float[Tensor, "n d"]]:
         """Visual tokens for each row of the batch that shows a picture, as the language model will read them."""
         if self.sight is not None and self.base is not None:
             return self.sight.tokens(self.base, batch)
-        if batch.pixels is None:
+        if not batch.pixels:
             return []
-        seen = self.family.tokens(self.model, self._move(batch.pixels))
+        seen = self.tokens_of(batch.pixels)
         return [seen[p] for p in batch.picture if p is not None]
 
     @torch.no_grad()
@@ -144,9 +151,10 @@ class VLM:
 
     def _tiles(self, batch: Batch, row: int) -> tuple[Any, ...]:
         which = batch.picture[row]
-        if which is None or batch.pixels is None:
+        if which is None:
             return ()
-        return self.family.tiles(self.model, self.processor, batch.pixels, which, batch.images[which].size)
+        size = to_rgb(batch.images[which]).size
+        return self.family.tiles(self.model, self.processor, batch.pixels[which], size)
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
@@ -159,7 +167,11 @@ class VLM:
         max_new_tokens: int = MAX_NEW_TOKENS,
         batch_size: int = BATCH,
     ) -> list[Answer]:
-        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens."""
+        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens.
+
+        Raises:
+            UnsupportedFamily: rows are asked of a model whose visual tokens do not stand in its sequence.
+        """
         return [a for _, part in self.ask_in_order(prompts, rows, max_new_tokens, batch_size) for a in part]
 
     @torch.no_grad()
@@ -173,6 +185,8 @@ class VLM:
 
     def _generate(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
         inputs = self.inputs(batch, self.tokens(batch))
+        if rows:
+            self.require_rows()
         capture = _capture_of(batch) if rows else None
         model: Any = self.model
 
@@ -256,7 +270,11 @@ class VLM:
         """Raw attention from the question's tokens to the visual tokens, per row of a batch where every row has a picture.
 
         The pass ends after the highest of the wanted layers.
+
+        Raises:
+            UnsupportedFamily: as for `require_rows`.
         """
+        self.require_rows()
         capture = _capture_of(batch, frozenset(layers), max(layers))
         try:
             with capturing(capture):
@@ -270,20 +288,23 @@ class VLM:
             for i in range(len(batch))
         ]
 
+    def require_rows(self) -> None:
+        """Raises UnsupportedFamily if the decoder reads pictures in another way than through its sequence."""
+        if not self.family.in_sequence:
+            raise UnsupportedFamily(
+                f"Models of type '{self.family.model_type}' read pictures through layers of their own, so their attention "
+                "to a picture cannot be shown, and CAGUL, which needs it, does not work. CVF does."
+            )
+
     # -- plumbing -----------------------------------------------------------------------------------------------------
 
     def inputs(self, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> dict[str, Any]:
         """Keyword arguments of the transformers model for a batch whose visual tokens are given."""
-        inputs: dict[str, Any] = {
-            "input_ids": batch.ids.to(self.device),
-            "attention_mask": batch.mask.long().to(self.device),
-        }
-        if len(tokens):
-            seen: Any = list(tokens)
-            inputs["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=seen)}
-        return inputs
+        inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+        inputs |= self.family.inputs(self.model, batch, tokens)
+        return {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
 
-    def _move(self, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _move(self, pixels: Pixels) -> Pixels:
         dtype = self.model.dtype
         return {k: v.to(self.device, dtype if v.is_floating_point() else v.dtype) for k, v in pixels.items()}
 

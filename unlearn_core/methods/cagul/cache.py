@@ -14,24 +14,26 @@ from unlearn_core.data.example import Example, distinct_images
 from unlearn_core.methods.cagul.encoder import attention_scores, choose_tokens
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.batch import Batch
+from unlearn_core.vlm.families import Pixels
 
 CHUNK = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One prompt without padding: its token ids, and where visual tokens and question stand."""
+    """One prompt without padding: its token ids, where visual tokens and question stand, and what is told of the picture."""
 
     ids: Int[Tensor, " l"]
     visual: Int[Tensor, " n"]
     question: Int[Tensor, " q"]
+    told: Pixels
 
 
 def unpadded(batch: Batch) -> list[Row]:
     """The rows of a batch without targets, each by itself."""
     starts = batch.mask.int().argmax(1).tolist()
-    parts = zip(starts, batch.ids, batch.visual, batch.question, strict=True)
-    return [Row(ids[at:], visual - at, question - at) for at, ids, visual, question in parts]
+    parts = zip(starts, batch.ids, batch.visual, batch.question, batch.told, strict=True)
+    return [Row(ids[at:], visual - at, question - at, told) for at, ids, visual, question, told in parts]
 
 
 def assembled(rows: Sequence[Row], targets: Sequence[Int[Tensor, " t"]], pad: int) -> Batch:
@@ -46,11 +48,12 @@ def assembled(rows: Sequence[Row], targets: Sequence[Int[Tensor, " t"]], pad: in
     return Batch(
         ids,
         mask,
-        None,
+        (),
         tuple(range(len(rows))),
         (),
         tuple(row.visual + at for row, at in zip(rows, starts, strict=True)),
         tuple(row.question + at for row, at in zip(rows, starts, strict=True)),
+        tuple(row.told for row in rows),
         tuple(targets),
     )
 

@@ -39,10 +39,12 @@ class CagulFit:
 
     Raises:
         BadRequest: the request lacks pictures that the options need. BadOption: the model has no such layer.
+        UnsupportedFamily: the model's attention to pictures cannot be read.
     """
 
     def __init__(self, vlm: VLM, request: ForgetRequest, config: CagulConfig) -> None:
         self.vlm, self.request, self.config = below(vlm), request, config
+        self.vlm.require_rows()
         self.rng = np.random.default_rng(config.seed)
         self.layers = layers_of(config.layer, self.vlm.layers)
         self._check_pictures()

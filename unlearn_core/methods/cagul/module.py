@@ -36,7 +36,9 @@ class CagulModule:
 
         Raises:
             BundleMismatch: the module was made for a model of another width or depth.
+            UnsupportedFamily: the model's attention to pictures cannot be read.
         """
+        vlm.require_rows()
         inner, features = self.encoder.down.in_features, self.gate.mean.numel()
         if inner != vlm.width or features != 4 * vlm.width or max(self.layers) >= vlm.layers:
             raise BundleMismatch(

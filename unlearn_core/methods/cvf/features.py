@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +27,14 @@ class Pooling:
         width = len(pooled.mean) if how == "mean+std" else len(pooled.mean) // 2
         return cls(pooled.mean[:width], pooled.variance[:width].sqrt().clamp(min=1e-6), tokens.variance)
 
-    def __call__(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b f"]:
-        return (pool(tokens)[:, : len(self.mean)] - self.mean) / self.scale
+    def __call__(self, pooled: Float[Tensor, "b d2"]) -> Float[Tensor, "b f"]:
+        """What `pool` gave, centred and scaled."""
+        return (pooled[:, : len(self.mean)] - self.mean) / self.scale
 
 
-def pool(tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d2"]:
-    """Mean and standard deviation over a picture's tokens."""
-    x = tokens.float()
-    return torch.cat([x.mean(1), x.std(1, correction=0)], -1)
+def pool(tokens: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "b d2"]:
+    """Mean and standard deviation over each picture's tokens."""
+    return torch.stack([torch.cat([t.float().mean(0), t.float().std(0, correction=0)]) for t in tokens])
 
 
 def blurred(image: Image.Image) -> Image.Image:

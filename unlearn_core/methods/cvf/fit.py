@@ -14,7 +14,7 @@ from torch import Tensor
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.base import Step
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import Pooling, pool
+from unlearn_core.methods.cvf.features import Pooling
 from unlearn_core.methods.cvf.losses import Losses
 from unlearn_core.methods.cvf.module import CvfModule
 from unlearn_core.methods.cvf.moments import Moments, Protected, Sums
@@ -26,6 +26,7 @@ from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.tower import HalfSeen
 
 READ, SPACE, TRAIN = "Reading pictures", "Finding the null spaces", "Training the visual module"
 PROBES = 32
@@ -96,25 +97,25 @@ class CvfFit:
 
     def _read(self, jobs: list[tuple[str, Any]], going: Fitters, clock: Clock) -> Iterator[Step]:
         fitters = {GOING: going, STAYING: self.kept.layers, AWAY: None}
-        hidden: dict[str, list[Tensor]] = {key: [] for key in fitters}
+        half: dict[str, list[HalfSeen]] = {key: [] for key in fitters}
         tokens: dict[str, list[Tensor]] = {key: [] for key in fitters}
         for key, images in jobs:
             # In the model's own precision: rounded inputs would have no true null space.
             inner, seen = self.student.read(images, fitters[key])
-            hidden[key] += inner
+            half[key] += inner
             tokens[key] += seen
             yield clock.step(READ)
         for key in fitters:
-            self.pictures.keep(key, hidden[key], tokens[key])
+            self.pictures.keep(key, half[key], tokens[key])
         if self.config.reference == "base":
             base = VLM.load(self.config.base_model, device=str(self.vlm.device))
-            self.pictures.keep(AWAY, hidden[GOING], base.encode(self.pictures.groups[GOING]))
+            self.pictures.keep(AWAY, half[GOING], base.encode(self.pictures.groups[GOING]))
 
     def _note_features(self) -> Pooling:
         """Centre and scale of what is kept."""
         if STAYING in self.pictures.read:
-            tokens = self.pictures.read[STAYING].tokens
-            self.kept.pooled, self.kept.tokens = Sums.of(pool(tokens)), Sums.of(tokens)
+            read = self.pictures.read[STAYING]
+            self.kept.pooled, self.kept.tokens = Sums.of(read.pooled), Sums.of(torch.cat(read.tokens))
         assert self.kept.pooled is not None
         assert self.kept.tokens is not None
         return Pooling.of(self.kept.pooled, self.kept.tokens, self.config.pool)
@@ -171,11 +172,11 @@ class CvfFit:
             return
         kept = self.pictures.read[STAYING]
         moved, size = 0.0, 0.0
-        centre = kept.tokens.mean((0, 1))
+        centre = torch.cat(kept.tokens).mean(0)
         with self.student.step(), fast_matmul(self.vlm.device):
             for at in range(0, len(kept.tokens), CHUNK):
-                old = kept.tokens[at : at + CHUNK]
-                new = self.student.tokens(kept.hidden[at : at + CHUNK]).float()
+                old = torch.cat(kept.tokens[at : at + CHUNK])
+                new = torch.cat(self.student.tokens(kept.half[at : at + CHUNK])).float()
                 moved += float((new - old).pow(2).sum())
                 size += float((old - centre).pow(2).sum())
         self._report["measured_drift"] = (moved / max(size, 1e-30)) ** 0.5

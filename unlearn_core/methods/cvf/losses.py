@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -9,10 +12,12 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import Pooling
+from unlearn_core.methods.cvf.features import Pooling, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
+
+T = TypeVar("T")
 
 NEGATIVES = 32
 POSITIVES = 8
@@ -33,7 +38,7 @@ class Losses:
         self.student, self.request, self.config = student, request, config
         self.pictures, self.pooling, self.rng = pictures, pooling, rng
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
-        self.target = pictures.read[AWAY].tokens
+        self.target = pictures.read[AWAY].pooled
         self.weights = {
             "contrast": config.contrast_weight,
             "answer": config.answer_weight,
@@ -46,14 +51,15 @@ class Losses:
     def __call__(self) -> dict[str, Tensor]:
         shown, asked, says = self._questions()
         stay = self._pick(0 if self.staying is None else len(self.staying.tokens), self.config.retain_batch)
-        hidden = [self.going.hidden[shown]] + ([] if self.staying is None else [self.staying.hidden[stay]])
-        new = self.student.tokens(torch.cat(hidden))
+        half = _of(self.going.half, shown) + ([] if self.staying is None else _of(self.staying.half, stay))
+        new = self.student.tokens(half)
         gone, kept = new[: len(shown)], new[len(shown) :]
         losses = {}
         if self.weights["contrast"]:
             losses["contrast"] = self._contrast(shown, gone)
         if self.staying is not None and self.weights["retain"]:
-            losses["retain"] = scaled_error(kept, self.staying.tokens[stay], self.pooling.variance)
+            old = torch.cat(_of(self.staying.tokens, stay))
+            losses["retain"] = scaled_error(torch.cat(kept), old, self.pooling.variance)
         if self.weights["answer"]:
             row = {int(p): i for i, p in enumerate(shown)}
             tokens = [gone[row[self.pictures.place[id(e.image)]]] for e in asked]
@@ -79,18 +85,18 @@ class Losses:
         examples = (self.pictures.asked[int(stay[i])] for i in chosen)
         return [(i, of[int(self.rng.integers(len(of)))]) for i, of in zip(chosen, examples, strict=True)]
 
-    def _contrast(self, shown: Int[Tensor, " b"], gone: Float[Tensor, "b n d"]) -> Float[Tensor, ""]:
+    def _contrast(self, shown: Int[Tensor, " b"], gone: list[Float[Tensor, "n d"]]) -> Float[Tensor, ""]:
         """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""
         b = len(shown)
         if self.config.reference == "stranger":
             near = self.pooling(self.target[self._pick(len(self.target), POSITIVES)]).expand(b, -1, -1)
         else:
             near = self.pooling(self.target[shown])[:, None]
-        far = [self.pooling(self.going.tokens[shown])[:, None]]
+        far = [self.pooling(self.going.pooled[shown])[:, None]]
         if self.staying is not None:
             others = self._pick(self.pictures.retained, NEGATIVES)
-            far.append(self.pooling(self.staying.tokens[others]).expand(b, -1, -1))
-        return info_nce(self.pooling(gone), near, torch.cat(far, 1), self.config.temperature)
+            far.append(self.pooling(self.staying.pooled[others]).expand(b, -1, -1))
+        return info_nce(self.pooling(pool(gone)), near, torch.cat(far, 1), self.config.temperature)
 
     def _questions(self) -> tuple[Int[Tensor, " b"], list[Example], list[str]]:
         """Pictures of this step (as places among those going), questions about them, and what should be answered."""
@@ -105,3 +111,7 @@ class Losses:
         more = [int(i) for i in self._pick(len(self.going.tokens), self.config.forget_batch) if int(i) not in places]
         places += more[: max(0, self.config.forget_batch - len(places))]
         return torch.tensor(places), asked, says
+
+
+def _of(items: Sequence[T], places: Int[Tensor, " b"]) -> list[T]:
+    return [items[i] for i in places.tolist()]

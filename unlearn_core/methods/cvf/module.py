@@ -45,7 +45,7 @@ class CvfModule:
     def attach(self, vlm: VLM) -> VLM:
         """Raises BundleMismatch if the model has no such layer or one of another shape."""
         parts: dict[str, nn.Module] = {}
-        for path in (vlm.family.vision, vlm.family.projector, vlm.family.language):
+        for path in (*vlm.family.seeing_parts(), vlm.family.language):
             if any(name.startswith(f"{path}.") for name in self.changes):
                 parts[path] = copy.deepcopy(vlm.model.get_submodule(path))
         for name, change in self.changes.items():

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import blurred
+from unlearn_core.methods.cvf.features import blurred, pool
 from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.tower import HalfSeen
 
 CHUNK = 32
 GOING, STAYING, AWAY = "going", "staying", "away"
@@ -21,10 +21,12 @@ GOING, STAYING, AWAY = "going", "staying", "away"
 
 @dataclass(eq=False)
 class Read:
-    """Of one group of pictures: inputs of the first trained block, and visual tokens before training."""
+    """A group of pictures: as far as the frozen blocks see them, and their visual tokens before training, in float32, whole
+    and pooled."""
 
-    hidden: Float[Tensor, "b s w"]
-    tokens: Float[Tensor, "b n d"]
+    half: list[HalfSeen]
+    tokens: list[Float[Tensor, "n d"]]
+    pooled: Float[Tensor, "b d2"]
 
 
 @dataclass(eq=False)
@@ -60,10 +62,10 @@ class Pictures:
             for at in range(0, len(images), CHUNK):
                 yield key, images[at : at + CHUNK]
 
-    def keep(self, key: str, hidden: list[Tensor], tokens: list[Tensor]) -> None:
+    def keep(self, key: str, half: list[HalfSeen], tokens: list[Tensor]) -> None:
         """Store what was computed of a group."""
-        if hidden:
-            self.read[key] = Read(torch.stack(hidden), torch.stack(tokens).float())
+        if half:
+            self.read[key] = Read(half, [t.float() for t in tokens], pool(tokens))
 
 
 def _away(request: ForgetRequest, config: CvfConfig, going: list[Image.Image]) -> list[Image.Image]:

@@ -15,6 +15,8 @@ from torch.nn.utils import parametrize
 from unlearn_core.methods.cvf.module import Change, smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BadOption
+from unlearn_core.vlm.tower import HalfSeen, see_half, see_rest
 
 Fitters = dict[str, NullSpaceFitter]
 
@@ -25,19 +27,25 @@ class Student:
     Args:
         blocks: how many of the tower's last blocks are trained beside the projector; -1 for all.
         language: train a copy of the language model's linear layers too, without constraint.
+
+    Raises:
+        BadOption: there is no linear layer in what is to be trained.
     """
 
     def __init__(self, vlm: VLM, blocks: int, language: bool = False) -> None:
         self.vlm = vlm
-        depth = len(vlm.family.blocks(vlm.model))
-        self.start = 0 if blocks < 0 else max(0, depth - blocks)
         family = vlm.family
-        paths = (family.vision, family.projector, *([family.language] if language else []))
+        self.start = 0 if blocks < 0 else max(0, len(family.blocks(vlm.model)) - blocks)
+        paths = (*family.seeing_parts(), *([family.language] if language else []))
         self.parts = {path: copy.deepcopy(vlm.model.get_submodule(path)) for path in paths}
         self.seeing = vlm.with_parts(self.parts)
-        self.layers = self._linear_layers(
-            [*family.blocks(self.seeing.model)[self.start :], self.parts[family.projector]]
-        )
+        model = self.seeing.model
+        self.layers = self._linear_layers([*family.blocks(model)[self.start :], *family.projectors(model)])
+        if not self.layers:
+            raise BadOption(
+                "The projector of this model has no linear layer that could be trained by itself. "
+                "Please train at least one block of the vision tower too."
+            )
         self.reading = self._linear_layers([self.parts[family.language]]) if language else {}
         for layer in self.reading.values():
             layer.weight.requires_grad_(True)
@@ -47,7 +55,7 @@ class Student:
         """Layers by path: biases, norms and embeddings have no input-side null space and stay frozen."""
         ours = {id(layer) for part in trained for layer in part.modules() if isinstance(layer, nn.Linear)}
         return {
-            f"{path}.{name}": layer
+            f"{path}.{name}".rstrip("."): layer
             for path, part in self.parts.items()
             for name, layer in part.named_modules()
             if isinstance(layer, nn.Linear) and id(layer) in ours
@@ -59,28 +67,17 @@ class Student:
 
     # -- before training ----------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def read(self, images: Sequence[Image.Image], fitters: Fitters | None) -> tuple[list[Tensor], list[Tensor]]:
-        """(inputs of the first trained block, visual tokens) per picture; fitters, if given, see every layer's inputs."""
-        kept: list[Tensor] = []
+    def read(
+        self, images: Sequence[Image.Image], fitters: Fitters | None
+    ) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]]]:
+        """Each picture as far as the frozen blocks see it, and its tokens; fitters, if given, see every layer's inputs."""
         with ExitStack() as hooks:
-            blocks = self.vlm.family.blocks(self.seeing.model)
-            if self.start < len(blocks):
-                hook = blocks[self.start].register_forward_pre_hook(lambda _, args: kept.append(args[0]))
-            else:
-
-                def note(_: nn.Module, __: object, out: Tensor) -> None:
-                    kept.append(out)
-
-                hook = blocks[-1].register_forward_hook(note)
-            hooks.callback(hook.remove)
             if fitters is not None:
                 for name, layer in self.layers.items():
                     fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
                     hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
                     hooks.callback(hook.remove)
-            tokens = self.seeing.encode(images, len(images))
-        return list(kept[0].unbind(0)), tokens
+            return see_half(self.seeing, self.seeing.pixels(images), self.start)
 
     def constrain(self, name: str, change: ConstrainedChange) -> None:
         """From now on this layer's weight is its old one plus `change`."""
@@ -97,9 +94,9 @@ class Student:
         with parametrize.cached():
             yield
 
-    def tokens(self, hidden: Float[Tensor, "b s w"]) -> Float[Tensor, "b n d"]:
-        """Visual tokens from cached inputs of the first trained block."""
-        return self.vlm.family.finish(self.seeing.model, hidden, self.start)
+    def tokens(self, pictures: Sequence[HalfSeen]) -> list[Float[Tensor, "n d"]]:
+        """Visual tokens of pictures that were read, as the trained blocks and the projector see them now."""
+        return see_rest(self.seeing, pictures, self.start)
 
     @torch.no_grad()
     def weight_changes(self, rank: int) -> dict[str, Change]:

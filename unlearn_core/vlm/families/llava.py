@@ -2,60 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
-from unlearn_core.vlm.families.base import Pixels
+from unlearn_core.vlm.families.base import WHOLE, Family, Pixels, grid, square
 from unlearn_core.vlm.prompt import Tile
 
 
-class Llava:
+class Llava(Family):
     model_type = "llava"
-    vision = "model.vision_tower"
-    projector = "model.multi_modal_projector"
-    language = "model.language_model"
 
-    def pixels(self, processor: Any, images: list[Image.Image]) -> Pixels:
-        return dict(processor.image_processor(images=images, return_tensors="pt"))
+    def blocks(self, model: PreTrainedModel) -> list[nn.Module]:
+        blocks = super().blocks(model)
+        return blocks[: max(read_states(model, len(blocks)))]
 
-    def image_text(self, processor: Any, pixels: Pixels, i: int) -> str:
-        return processor.replace_image_token(pixels, i)
+    def idle(self, model: PreTrainedModel) -> list[nn.Module]:
+        return super().blocks(model)[len(self.blocks(model)) :]
 
-    def tokens(self, model: PreTrainedModel, pixels: Pixels) -> list[Float[Tensor, "n d"]]:
-        seeing: Any = model
-        return list(seeing.get_image_features(**pixels, return_dict=True).pooler_output)
+    def side_exits(self, model: PreTrainedModel) -> frozenset[int]:
+        return frozenset(state - 1 for state in read_states(model, len(super().blocks(model))))
 
-    def blocks(self, model: PreTrainedModel) -> Sequence[nn.Module]:
-        layers: Any = model.get_submodule(f"{self.vision}.encoder.layers")
-        # Layer -2 of the configuration means that the output of the last block but one is read.
-        return list(layers)[: len(layers) + 1 + model.config.vision_feature_layer]
+    def tiles(self, model: PreTrainedModel, processor: Any, pixels: Pixels, size: tuple[int, int]) -> tuple[Tile, ...]:
+        side = square(model.config.vision_config)
+        return (grid(side, side, box=seen_box(processor.image_processor, size)),)
 
-    def finish(self, model: PreTrainedModel, hidden: Float[Tensor, "b s w"], start: int) -> Float[Tensor, "b n d"]:
-        for block in self.blocks(model)[start:]:
-            hidden = block(hidden, None)
-        if model.config.vision_feature_select_strategy == "default":
-            hidden = hidden[:, 1:]
-        return model.get_submodule(self.projector)(hidden)
 
-    def tiles(
-        self, model: PreTrainedModel, processor: Any, pixels: Pixels, i: int, size: tuple[int, int]
-    ) -> tuple[Tile, ...]:
-        vision = model.config.vision_config
-        side = vision.image_size // vision.patch_size
-        return (Tile(side, side, torch.arange(side * side), seen_box(processor.image_processor, size)),)
+def read_states(model: PreTrainedModel, blocks: int) -> list[int]:
+    """Which hidden states the projector reads, counted from 0, the input of the first block. -2 in the configuration means
+    that the last block does nothing."""
+    layer = model.config.vision_feature_layer
+    return [k % (blocks + 1) for k in (layer if isinstance(layer, list | tuple) else [layer])]
 
 
 def seen_box(image_processor: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
     """The part of the picture that reaches the model: all of it, or the middle where the processor crops."""
     shortest = getattr(image_processor.size, "shortest_edge", None)
     if not getattr(image_processor, "do_center_crop", False) or shortest is None:
-        return (0.0, 0.0, 1.0, 1.0)
+        return WHOLE
     width, height = size
     scale = shortest / min(width, height)
     resized = max(shortest, int(width * scale)), max(shortest, int(height * scale))
