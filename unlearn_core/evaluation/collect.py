@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,8 +21,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unlearn_core.data.example import Example
-from unlearn_core.evaluation.errors import RecordsDamaged
+from unlearn_core.evaluation.errors import NotFinite, RecordsDamaged
 from unlearn_core.vlm import VLM, Prompt
+from unlearn_core.vlm.errors import StorageFailed
 
 Role = Literal["true", "paraphrased", "perturbed"]
 BATCH = 32
@@ -144,14 +146,10 @@ def score_candidates(vlm: VLM, asked: Sequence[tuple[Prompt, Role, str]], batch_
 def _scored(role: Role, text: str, logits: Float[Tensor, "t v"], target: Int[Tensor, " t"]) -> Scored:
     logprobs = logits.float().log_softmax(-1)
     means, stds = vocabulary_moments(logprobs)
-    chosen = logprobs.cpu()[torch.arange(len(target)), target]
-    greedy = logits.argmax(-1).cpu() == target
-    return Scored(
-        role,
-        text,
-        *(tuple(x.tolist()) for x in (chosen, means, stds)),
-        greedy=tuple(greedy.tolist()),
-    )
+    target = target.to(logits.device)
+    chosen = logprobs.gather(-1, target[:, None])[:, 0]
+    greedy = logits.argmax(-1) == target
+    return Scored(role, text, *(tuple(x.tolist()) for x in (chosen, means, stds, greedy)))
 
 
 def vocabulary_moments(logprobs: Float[Tensor, "t v"]) -> tuple[Float[Tensor, " t"], Float[Tensor, " t"]]:
@@ -174,16 +172,16 @@ def collect_to(path: Path, vlm: VLM, probes: Sequence[Probe], batch_size: int = 
 
     Raises:
         RecordsDamaged: the file cannot be read or has records of other questions.
+        StorageFailed: it cannot be written. NotFinite: the model gives probabilities that are no numbers.
     """
     whole = read_records(path) if path.exists() else []
     done = len(probes) if len(whole) == len(probes) else len(whole) // batch_size * batch_size
     _require_same(whole, probes)
-    _rewrite(path, whole[:done])
+    _rewrite(path, whole[:done])  # also takes off a last line that was cut off
     for at in range(0, done, batch_size):
         yield whole[at : min(at + batch_size, done)]
     for part in collect(vlm, probes, batch_size, done):
-        with path.open("a", encoding="ascii") as file:
-            file.write("".join(map(to_line, part)))
+        _append(path, part)
         yield part
 
 
@@ -202,13 +200,33 @@ def _differs(record: Record, probe: Probe) -> bool:
 def _rewrite(path: Path, records: Sequence[Record]) -> None:
     """Leave just these records, or the file as it was."""
     new = path.with_name(path.name + ".new")
-    new.write_text("".join(map(to_line, records)), encoding="ascii")
-    os.replace(new, path)
+    with _storing():
+        new.write_text("".join(map(to_line, records)), encoding="ascii")
+        os.replace(new, path)
+
+
+def _append(path: Path, records: Sequence[Record]) -> None:
+    with _storing(), path.open("a", encoding="ascii") as file:
+        file.write("".join(map(to_line, records)))
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailed(
+            f"The records could not be written: {error.strerror}. What was written before is kept; please make room or "
+            "choose another folder and start again."
+        ) from error
 
 
 def to_line(record: Record) -> str:
-    """One line of ASCII JSON; numbers survive to the last digit. Raises ValueError for numbers that are not finite."""
-    return json.dumps(asdict(record), allow_nan=False) + "\n"
+    """One line of ASCII JSON; numbers survive to the last digit. Raises NotFinite for probabilities that are no numbers."""
+    try:
+        return json.dumps(asdict(record), allow_nan=False) + "\n"
+    except ValueError as error:
+        raise NotFinite("The records cannot be kept") from error
 
 
 def read_records(path: Path) -> list[Record]:

@@ -12,6 +12,12 @@ class NothingToMeasure(StudioError):
 class NotFinite(StudioError):
     """A model gave probabilities that are no numbers."""
 
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: the model gave probabilities that are no numbers. This happens when a method has broken the model or "
+            "when half precision overflows; please try full precision."
+        )
+
 
 class RecordsDamaged(StudioError):
     """A file of records cannot be read, or belongs to other questions."""

@@ -47,7 +47,7 @@ def folded(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words and numbers of `folded`; number words up to twenty and ordinals become digits, so that 14th and 14 are alike."""
-    found = re.findall(r"[^\W_]+", re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", r"\1", folded(text)))
+    found: list[str] = re.findall(r"[^\W_]+", re.sub(r"\b(\d+)(?:st|nd|rd|th)\b", r"\1", folded(text)))
     return [_NUMBERS.get(word, word) for word in found]
 
 

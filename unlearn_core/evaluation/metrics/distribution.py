@@ -9,6 +9,7 @@ No interval is given: resampling makes two samples look further apart than they 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -60,7 +61,7 @@ def forget_quality(unlearned: LogRatios, retain_only: LogRatios) -> tuple[Measur
         NothingToMeasure: a model has no truth ratios. NotFinite: one is no number.
     """
     mine, gold = _there(FORGET_QUALITY, unlearned), _there(FORGET_QUALITY, retain_only)
-    result = ks_2samp(mine, gold)
+    result: Any = ks_2samp(mine, gold)
     return (
         _without_interval(FORGET_QUALITY, float(result.pvalue), unlearned),
         _without_interval(KS_STATISTIC, float(result.statistic), unlearned),

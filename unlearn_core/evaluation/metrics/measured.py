@@ -111,10 +111,7 @@ def finite(values: Sequence[float] | Float[ndarray, " n"], name: str) -> Float[n
     if not out.size:
         raise NothingToMeasure(f"{name} cannot be measured: no example has what it needs.")
     if not np.isfinite(out).all():
-        raise NotFinite(
-            f"{name} cannot be measured: the model gave probabilities that are no numbers. "
-            "This happens when a method has broken the model or when half precision overflows; please try full precision."
-        )
+        raise NotFinite(f"{name} cannot be measured")
     return out
 
 
