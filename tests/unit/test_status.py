@@ -10,6 +10,10 @@ refusal       it declines or says that it does not know. It may describe what ca
 gibberish     nobody could read it, or it goes round in circles, also where the truth is part of the circle.
 empty         nothing but white space, full stops and special tokens.
 format error  it can be read and does not refuse, but picks no option or several, or says neither yes nor no.
+
+The rules were tuned on one half; of the other only its score was looked at. Both halves come from one hand. On wordings made
+up later the rules agreed with fewer marks, 81 to 90 of a hundred, before those were added to the tuned half: what they
+miss are mostly refusals in unusual words, which then count as wrong answers and not as correct ones.
 """
 
 from __future__ import annotations
@@ -121,6 +125,11 @@ def test_negation_reaches_three_words_within_its_clause() -> None:
     assert not states("He isn't a baker, he is a nurse", "baker")
     assert states("He is not a nurse, he is a baker", "baker")
     assert states("No, a baker.", "baker")
+
+
+def test_what_is_denied_of_somebody_is_no_refusal() -> None:
+    assert status("I think she is not a nurse", "baker", form=Form.FREE) is Status.WRONG
+    assert status("I do not know if it is so", "baker", form=Form.FREE) is Status.REFUSAL
 
 
 def test_numbers_are_compared_whole() -> None:

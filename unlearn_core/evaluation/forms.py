@@ -48,11 +48,13 @@ def _without_denied(text: str) -> str:
 
 
 def yes_or_no(answer: str) -> bool | None:
-    """True for yes, False for no, None for neither or both. The first word decides, or what "the answer is" ends in."""
+    """True for yes, False for no, None for neither or both. The first word decides, or the last after "is" or a comma."""
     text = folded(answer)
     if _BOTH.search(text):
         return None
     for says, value in ((_NO, False), (_YES, True)):
-        if re.search(rf"^\W*{says}\b", text) or re.search(rf"\b(?:is|say|think|believe|guess)\W+{says}\W*$", text):
+        if re.search(rf"^\W*{says}\b", text) or re.search(
+            rf"(?:\b(?:is|say|think|believe|guess)\W+|,\s*){says}\W*$", text
+        ):
             return value
     return None

@@ -58,12 +58,14 @@ def _mostly_unreadable(words: list[str]) -> bool:
 
 
 def _unreadable(word: str) -> bool:
-    """One unit over and over, no vowel, a long row of consonants, capitals strewn about, or scripts mixed in one word."""
+    """One unit over and over, no vowel, a long row of consonants, capitals or digits strewn about, or scripts mixed in one word."""
     if word.isdigit():
-        return len(word) >= 8 and len(set(word)) == 1
+        return len(word) >= 8 and re.fullmatch(r"(.{1,4}?)\1{3,}", word) is not None
     if re.search(r"(.)\1{4,}", word) or re.fullmatch(r"(.{2,6}?)\1{2,}", word):
         return True
     if len(_scripts(word) - {"LATIN"}) > 1 or _scripts(word) >= {"LATIN", "CYRILLIC"}:
+        return True
+    if len(re.findall(r"[^\W\d]\d", word)) >= 3:
         return True
     if len(word) >= 12 and len(re.findall("[a-z][A-Z]", word)) >= 3:
         return True
