@@ -41,7 +41,7 @@ _DECLINES = re.compile(
             r"\b(?:not|no|in)[ -]?(?:enough|sufficient) (?:information|context|detail|data|evidence)|\bno (?:reliable )?way (?:to|of)\b",
             r"\b(?:image|picture|photo|photograph|data|context|question|knowledge) (?:alone )?(?:does|do|did) not\b",
             r"\b(?:impossible|not possible|hard|difficult|too \w+) (?:for me )?to (?:say|tell|know|determine|identify|answer|judge|guess)",
-            r"\bcan not be (?:determined|known|identified|told|answered|said|inferred|seen)|\bcan be (?:determined|known|told) from\b.*\bnone\b|^none of .* can be\b",
+            r"\bcan not be (?:determined|known|identified|told|answered|said|inferred|seen)|^none of .* can be\b",
             r"^(?:n/a|unknown|unavailable|undisclosed|unclear|undetermined|(?:\w+ )?not (?:\w+ly )?(?:available|known|disclosed|specified|provided|applicable|stated|clear))$",
             r"^(?:an? |the )?(?:unknown|unidentified) (?:person|individual|man|woman|stranger)$",
             r"\b(?:is|are) (?:\w+ly )?(?:not (?:\w+ly )?(?:available|known|disclosed|public)|unavailable|undisclosed|unknown)\b",
