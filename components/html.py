@@ -46,6 +46,7 @@ _STATUS = {
     Status.WRONG: ("wrong", "other"),
     Status.GIBBERISH: ("gibberish", "other"),
     Status.EMPTY: ("no answer", "other"),
+    Status.FORMAT_ERROR: ("wrong form", "other"),
 }
 
 

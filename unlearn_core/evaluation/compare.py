@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.status import Status, is_refusal, normalise, status
+from unlearn_core.evaluation.texts import COMMON
 from unlearn_core.vlm import VLM, Answer
-
-_COMMON = frozenset("a an the this that is are was with and or of from in on at to i he she it person".split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def compare(
 
 def leaked_words(answer: str, truth: str) -> tuple[tuple[int, int], ...]:
     """Places in `answer` of words (letters, digits, hyphens) that the true answer has too, common words left out."""
-    secret = set(_words(truth)) - _COMMON
+    secret = set(_words(truth)) - COMMON
     return tuple(m.span() for m in re.finditer(r"[\w-]+", answer) if m.group().lower() in secret)
 
 
