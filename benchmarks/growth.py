@@ -57,7 +57,7 @@ def random_vlm(folder: Path, side: int, width: int) -> VLM:
     """A model of the demo's kind with random weights, saved and loaded like any other."""
     processor = build.processor()
     processor.image_processor.size = {"height": side, "width": side}
-    like = build.model(processor, 0).config
+    like: Any = build.model(processor, 0).config
     shape = {"hidden_size": width, "intermediate_size": 5 * width // 2}
     vision = {**like.vision_config.to_dict(), **shape, "image_size": side}
     text = {**like.text_config.to_dict(), **shape, "head_dim": width // 4, "max_position_embeddings": 4096}
