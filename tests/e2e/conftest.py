@@ -1,6 +1,6 @@
 """The studio as its own process, and a real browser. Each server has its port, workspace and home.
 
-Servers and browser end with the tests of this folder, so that what comes next has the cores to itself.
+Servers end with the tests of their file, so that what comes next has the cores to itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Server]]:
     """Start a fresh studio; all are stopped at the end."""
     servers: list[Server] = []
@@ -46,13 +46,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Ser
             server.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(serve: Callable[[], Server]) -> Server:
-    """The studio that most tests share."""
+    """The studio that the tests of a file share."""
     return serve()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(

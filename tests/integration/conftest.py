@@ -9,7 +9,7 @@ import pytest
 import torch
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def all_cores() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(min(2, os.cpu_count() or 1))

@@ -25,7 +25,7 @@ def about(picture: world.Picture, kind: str, turn: int, count: int = 1) -> list[
 
 
 def by_kind(shots: int, wording: world.Wording) -> dict[str, list[Example]]:
-    """`shots` photographs of each of the fifty people, and as many questions about strangers, scenes, and by name."""
+    """`shots` photographs of each of the fifty people, as many scenes and questions by name, and three times as many strangers."""
     kinds: dict[str, list[Example]] = {
         k: [] for k in ("private", "visual", "name", "describe", "stranger", "general", "text")
     }
@@ -35,8 +35,9 @@ def by_kind(shots: int, wording: world.Wording) -> dict[str, list[Example]]:
             picture = world.photograph(who, TEST_SEEDS + shot, wording)
             kinds["private"] += about(picture, "private", turn, 2)
             kinds["visual"] += about(picture, "visual", turn)
-            unknown = world.photograph(world.stranger(2 * (50 * shot + i)), TEST_SEEDS + shot, wording)
-            kinds["stranger"] += about(unknown, "private", turn)
+            for k in range(3):  # strangers differ more from one another than photographs of one person do
+                unknown = world.photograph(world.stranger(2 * (150 * shot + 50 * k + i)), TEST_SEEDS + shot, wording)
+                kinds["stranger"] += about(unknown, "private", turn)
             kinds["general"] += about(world.shapes(TEST_SEEDS + 50 * shot + i, wording), "general", turn)
             told = world.by_name(who, TEST_SEEDS + shot, wording)[turn % 6]
             kinds["text"].append(Example(f"{who.id} {told.fact}", None, told.text, told.answer, kind="text"))
