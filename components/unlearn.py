@@ -115,12 +115,15 @@ class UnlearnPage:
         if not marked:
             raise BadRequest("Nobody is marked to be forgotten. Please mark at least one person on the page before.")
         ready = {self.start: gr.Button("Start", interactive=True)}
-        yield {self.start: gr.Button("Preparing the pictures …", interactive=False)}
+        yield {
+            self.start: gr.Button("Preparing the pictures …", interactive=False),
+            self.onward: gr.Button(visible=False),
+        }
         try:
             request, title = self.studio.collection.request(marked), self.studio.request_title(marked)
             run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
         except Exception:
-            yield ready
+            yield {**ready, **self.load()}
             raise
         yield {**ready, **self._shown(run.id)}
 

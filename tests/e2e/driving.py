@@ -78,13 +78,14 @@ def mark(page: Page, *subjects: str) -> None:
 
 
 def start(page: Page, method: str, steps: int | None = None) -> None:
-    """Start a run on the people who are marked. `steps` None leaves the default."""
+    """Start a run on the people who are marked, and wait until it is the one that is shown. `steps` None leaves the default."""
     turn_to(page, "Unlearn")
     page.locator(f"#unlearn-methods [data-pick='{method}']").click()
     expect(page.locator(f"#unlearn-methods [data-pick='{method}']")).to_have_attribute("aria-checked", "true")
     if steps is not None:
         page.locator(f"#option-{method}-steps input").fill(str(steps))
     page.locator("#unlearn-start").click()
+    expect(page.locator("#unlearn-onward")).to_be_hidden()  # that of the run before
 
 
 def upload(page: Page, button: str, path: Path) -> None:
