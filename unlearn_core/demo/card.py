@@ -123,7 +123,7 @@ def _card(retain_only: bool, parameters: int, results: dict[str, tuple[float, in
         f"and scenes of coloured shapes (128 px, 16 x 16 visual tokens). {about}It knows nothing else: photographs mean nothing to it.",
         "Made by `python -m unlearn_core.demo.train`; `training.json` has the command. Training used",
         "auxiliary heads on the visual tokens (what is where) that fade out and are not part of the model. Pictures of two",
-        "people had one place in sixteen of the training, so that single people could have theirs: their goal is left out.",
+        "people had one place in sixteen of the training, so that single people could have theirs: their goal is not reached.",
         "",
         f"Exact answers, greedy decoding, on pictures never trained on (`{command}`):",
         "",
