@@ -6,9 +6,8 @@
 The recipe is ours: AdamW, bf16 arithmetic on fp32 weights, loss on answer tokens only, in three phases. First the
 vision tower learns to look, by auxiliary heads that read what is where from the visual tokens, while the language model
 learns from text and from a few scenes; a model from scratch otherwise spends most of its time not yet looking at the
-picture. Then every picture comes with questions, while the heads fade out. Last, the tower is frozen
-and the language model alone goes on. The heads and a bound on the
-tokens' size are not saved.
+picture. Then every picture comes with questions, while the heads fade out. Last, the tower is frozen and the
+language model alone goes on. The heads and a bound on the tokens' size are not saved.
 """
 
 from __future__ import annotations
