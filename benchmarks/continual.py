@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--people", type=int, default=len(PEOPLE))
     parser.add_argument("--every", type=int, default=1, help="examine after every so many requests")
-    parser.add_argument("--set", nargs="*", default=["steps=60"], metavar="OPTION=VALUE", help="options of CVF")
+    parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="options of CVF")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS / "continual.json")
     args = parser.parse_args()

@@ -3,7 +3,8 @@
     python -m benchmarks.gate
 
 Fits only the gate, for three fours of people and several options, and shows it photographs that nothing was fitted on, each
-as it is and after each alteration. Writes benchmarks/results/gate.json.
+as it is and after each alteration. A picture that is missed does harm only where the model still knows who it shows, so the
+original model is asked one private question about each: what gets through is answered and not flagged. Writes benchmarks/results/gate.json.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from benchmarks.demo_job import FOURS
 from unlearn_core.data.augment import ALTERATIONS, alter
 from unlearn_core.demo import world
 from unlearn_core.demo.request import TEST_SEEDS, forget_request
+from unlearn_core.evaluation.status import Status, status
 from unlearn_core.methods.cagul import CagulConfig, CagulFit
 from unlearn_core.methods.cagul.gate import Gate, token_statistics
 from unlearn_core.methods.cagul.roc import roc
-from unlearn_core.vlm import VLM
+from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.loading import DEMO
 
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -36,11 +38,16 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"gate_views": 0, "hard_negatives": 0},
     {"gate_views": 0},
     {"hard_negatives": 0},
-    {"gate_views": 4},
+    {"gate_views": 2},
     {"gate_width": 32},
-    {"false_alarms": 0.03},
 )
 PLAIN = "as it is"
+WORSE_HIGH = ("retained", "strangers", "through")
+"""Shares of which less is better."""
+
+
+EACH = 8
+"""Photographs of each forgotten person."""
 
 
 def photographs(people: Sequence[world.Person], each: int, seed: int) -> list[Image.Image]:
@@ -53,7 +60,7 @@ def shown(four: tuple[str, ...], seed: int) -> dict[str, list[Image.Image]]:
     stay = [p for p in world.people() if p.id not in four]
     strangers = [world.stranger(2 * (1000 * seed + i)) for i in range(60)]
     return {
-        "forgotten": photographs([world.person(p) for p in four], 8, seed),
+        "forgotten": photographs([world.person(p) for p in four], EACH, seed),
         "retained": photographs(stay, 2, seed),
         "strangers": photographs(strangers, 1, seed),
     }
@@ -61,6 +68,16 @@ def shown(four: tuple[str, ...], seed: int) -> dict[str, list[Image.Image]]:
 
 def statistics(vlm: VLM, images: Sequence[Image.Image]) -> torch.Tensor:
     return torch.stack([token_statistics(t) for t in vlm.encode(list(images), 32)]).cpu()
+
+
+def known(vlm: VLM, images: Sequence[Image.Image], four: tuple[str, ...]) -> torch.Tensor:
+    """Whether the original model answers a private question about each photograph with the truth; the facts in turn."""
+    questions = {
+        who: [q for q in world.photograph(world.person(who), 0).questions if q.kind == "private"] for who in four
+    }
+    asked = [questions[four[i // EACH]][i % len(questions[four[0]])] for i in range(len(images))]
+    answers = vlm.ask([Prompt(image, q.text) for image, q in zip(images, asked, strict=True)])
+    return torch.tensor([status(a.text, q.answer) is Status.CORRECT for a, q in zip(answers, asked, strict=True)])
 
 
 def fitted_gate(vlm: VLM, four: tuple[str, ...], options: dict[str, Any], seed: int) -> tuple[Gate, dict[str, Any]]:
@@ -74,8 +91,10 @@ def fitted_gate(vlm: VLM, four: tuple[str, ...], options: dict[str, Any], seed: 
     return fit.gate, fit.report["gate"] | {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def judge(gate: Gate, seen: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    shares = {name: float((gate.margins(x) >= 0).double().mean()) for name, x in seen.items()}
+def judge(gate: Gate, seen: Mapping[str, torch.Tensor], answered: torch.Tensor) -> dict[str, float]:
+    flags = {name: gate.margins(x) >= 0 for name, x in seen.items()}
+    shares = {name: float(x.double().mean()) for name, x in flags.items()}
+    shares["known"], shares["through"] = (float(x.double().mean()) for x in (answered, answered & ~flags["forgotten"]))
     curve = roc(gate, seen["forgotten"], seen["retained"])
     return shares | {"auc": curve.auc, "caught_at_1%": curve.caught_at(0.01)}
 
@@ -89,22 +108,25 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     vlm = VLM.load(DEMO, device="cpu")
     seen: dict[tuple[int, str], dict[str, torch.Tensor]] = {}
+    answered: dict[tuple[int, str], torch.Tensor] = {}
     for which, four in enumerate(FOURS[: args.fours]):
         for kind in (PLAIN, *ALTERATIONS):
             rng = np.random.default_rng((43, which))
-            seen[which, kind] = {
-                name: statistics(vlm, images if kind == PLAIN else [alter(i, kind, rng) for i in images])
+            pictures = {
+                name: images if kind == PLAIN else [alter(i, kind, rng) for i in images]
                 for name, images in shown(four, which).items()
             }
+            seen[which, kind] = {name: statistics(vlm, images) for name, images in pictures.items()}
+            answered[which, kind] = known(vlm, pictures["forgotten"], four)
     rows = []
     for options in OPTIONS:
         gates = [fitted_gate(vlm, four, options, which) for which, four in enumerate(FOURS[: args.fours])]
         for kind in (PLAIN, *ALTERATIONS):
-            judged = [judge(gate, seen[which, kind]) for which, (gate, _) in enumerate(gates)]
+            judged = [judge(gate, seen[which, kind], answered[which, kind]) for which, (gate, _) in enumerate(gates)]
             line: dict[str, Any] = {"options": options, "pictures": kind}
             for key in judged[0]:
                 values = [j[key] for j in judged]
-                worst = max(values) if key in ("retained", "strangers") else min(values)
+                worst = max(values) if key in WORSE_HIGH else min(values)
                 line[key] = {"mean": round(mean(values), 4), "worst": round(worst, 4)}
             rows.append(line)
             cells = (f"{k} {line[k]['mean']:6.1%} ({line[k]['worst']:6.1%})" for k in judged[0])

@@ -37,7 +37,7 @@ SETS = (FORGET_SPLIT, ("p02", "p11", "p23", "p33", "p47"), ("p05", "p14", "p31",
 MODELS = ("untouched", "retain-only")
 NAMES = (*MODELS, *ALL_METHODS)
 
-LOWER = ("leak", "gibberish", "seconds", "peak_mb")
+LOWER = ("leak", "gibberish", "seconds", "peak_mb", "stored", "module_kb")
 """Measures of which less is better; of all others more is."""
 SHOWN = ("leak", "gibberish", "retained", "visual", "general", "text", "forget_visual", "score", "seconds", "peak_mb")
 
@@ -77,7 +77,7 @@ def one(name: str, which: int, pictures: int, others: int) -> dict[str, Any]:
     people = SETS[which]
     vlm = VLM.load(DEMO, device="cpu")
     questions = exam(people, pictures=pictures, others=others, seed=1000 + which)
-    seconds, trained, after, report = 0.0, 0, vlm, {}
+    seconds, stored, size, after, report = 0.0, 0, 0, vlm, {}
     if name == "retain-only":
         after = VLM.load(RETAIN_ONLY, device="cpu")
     if name in ALL_METHODS:
@@ -88,8 +88,8 @@ def one(name: str, which: int, pictures: int, others: int) -> dict[str, Any]:
         for _ in fit:
             pass
         seconds = time.perf_counter() - began
-        tensors = fit.module.tensors()
-        trained, report = sum(t.numel() for t in tensors.values()), fit.report
+        tensors = fit.module.tensors().values()
+        stored, size, report = sum(t.numel() for t in tensors), sum(t.nbytes for t in tensors), fit.report
         after = fit.module.attach(vlm)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     measured = measure(vlm, after, questions)
@@ -99,7 +99,8 @@ def one(name: str, which: int, pictures: int, others: int) -> dict[str, Any]:
         **measured,
         "seconds": seconds,
         "peak_mb": peak,
-        "stored": trained,
+        "stored": stored,
+        "module_kb": size / 1000,
         "report": report,
     }
 
@@ -112,9 +113,9 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if not group:
             continue
         line: dict[str, Any] = {"name": name, "runs": len(group)}
-        for key in (*SHOWN, "refused", "strangers_refused", "stored"):
+        for key in (*SHOWN, "refused", "strangers_refused", "stored", "module_kb"):
             values = [float(r[key]) for r in group]
-            worst = max(values) if key in (*LOWER, "stored") else min(values)
+            worst = max(values) if key in LOWER else min(values)
             line[key] = {"mean": round(mean(values), 4), "worst": round(worst, 4)}
         line["text_bit_identical"] = all(r["text_bit_identical"] for r in group)
         out.append(line)

@@ -39,7 +39,7 @@ SWEEPS: dict[str, dict[str, Sequence[Any]]] = {
         "kl_weight": (0.5,),
         "adversary": (30.0,),
         "gate_width": (32,),
-        "steps": (60, 300),
+        "steps": (40, 80, 300),
     },
     "cvf": {
         "null_space": ("off", "hard", "ratio"),
@@ -52,7 +52,7 @@ SWEEPS: dict[str, dict[str, Sequence[Any]]] = {
         "blocks": (1, 4),
         "temperature": (0.07, 0.5),
         "train": ("projector", "everything"),
-        "steps": (60, 240),
+        "steps": (40, 120, 240),
     },
     **{name: {"rate": (3e-5, 3e-4, 1e-3, 3e-3)} for name in BASELINES},
 }

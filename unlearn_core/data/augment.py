@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 LONGEST = 1024
 """Pixels of the longer side, at most."""
-SOMETIMES = 0.25
+SOMETIMES = 0.5
 """How often each of the heavier alterations is part of a view."""
 
 

@@ -13,7 +13,7 @@ class CagulConfig:
     """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
 
     steps: int = option(
-        150, "Steps", "Optimiser steps of the token encoder. [ours]", low=1, high=5000, step=10, advanced=False
+        120, "Steps", "Optimiser steps of the token encoder. [ours]", low=1, high=5000, step=10, advanced=False
     )
     ratio: float = option(
         0.25,
@@ -63,7 +63,7 @@ class CagulConfig:
         step=1,
     )
     gate_views: int = option(
-        2,
+        4,
         "Gate views",
         "Augmented views of each picture of the forget set that the gate learns from or is measured on. [ours]",
         low=0,
