@@ -29,17 +29,16 @@ PEOPLE = ("p07", "p19", "p28", "p36")
 """Of the fixed forget split, so that the retain-only model can serve as the base checkpoint."""
 SWEEPS: dict[str, dict[str, Sequence[Any]]] = {
     "cagul": {
-        "layer": ("0", "1", "2", "3", "0,1,2,3"),
-        "ratio": (0.05, 0.1, 0.5, 1.0),
+        "layer": ("0", "1", "3"),
+        "ratio": (0.1, 0.5, 1.0),
         "select": ("highest", "random"),
-        "width": (32, 96, 384),
+        "width": (48,),
         "target": ("stranger",),
-        "keep_weight": (0.0, 0.3, 3.0),
+        "keep_weight": (0.0,),
         "retain_weight": (0.5,),
         "kl_weight": (0.5,),
         "adversary": (30.0,),
-        "gate_width": (32,),
-        "steps": (40, 80, 300),
+        "steps": (40, 80),
     },
     "cvf": {
         "null_space": ("off", "hard", "ratio"),
@@ -52,7 +51,7 @@ SWEEPS: dict[str, dict[str, Sequence[Any]]] = {
         "blocks": (1, 4),
         "temperature": (0.07, 0.5),
         "train": ("projector", "everything"),
-        "steps": (40, 120, 240),
+        "steps": (40, 120),
     },
     **{name: {"rate": (3e-5, 3e-4, 1e-3, 3e-3)} for name in BASELINES},
 }
