@@ -59,7 +59,7 @@ def row(vlm: VLM, fit: CvfFit, unlearned: VLM, people: Sequence[str], count: int
     questions = exam(people[:count], pictures=2, others=16, seed=31)
     # People whose turn comes later are neither forgotten nor kept for good; they are left out of the exam.
     later = set(people[count:])
-    asked = [e for e in questions if e.subject not in later]
+    asked = tuple(e for e in questions if e.subject not in later)
     free = [layer["free"] / layer["width"] for layer in fit.report["layers"].values()]
     return {
         "requests": count,

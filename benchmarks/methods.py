@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from statistics import harmonic_mean, mean
 from typing import Any
@@ -26,11 +27,11 @@ from benchmarks.common import RESULTS, write_result
 from unlearn_core.data.example import Example
 from unlearn_core.demo.request import exam, forget_request
 from unlearn_core.demo.world import FORGET_SPLIT
-from unlearn_core.evaluation.compare import Compared, compare
+from unlearn_core.evaluation.compare import Compared, beside
 from unlearn_core.evaluation.status import Status
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.methods.options import from_values
-from unlearn_core.vlm import VLM
+from unlearn_core.vlm import VLM, Answer
 from unlearn_core.vlm.loading import DEMO, RETAIN_ONLY
 
 SETS = (FORGET_SPLIT, ("p02", "p11", "p23", "p33", "p47"), ("p05", "p14", "p31", "p40", "p49"))
@@ -49,9 +50,16 @@ def share_of_before(rows: Sequence[Compared], *kinds: str) -> float:
     return sum(r.after_status is Status.CORRECT for r in group) / before if before else 1.0
 
 
-def measure(before: VLM, after: VLM, questions: Sequence[Example]) -> dict[str, float | bool]:
+@lru_cache(maxsize=1)
+def asked_before(vlm: VLM, questions: tuple[Example, ...]) -> list[Answer]:
+    """The original model's answers: asked once for all that is compared with it."""
+    return vlm.ask([e.prompt for e in questions], batch_size=48)
+
+
+def measure(before: VLM, after: VLM, questions: tuple[Example, ...]) -> dict[str, float | bool]:
     """All measures of one unlearned model, 0..1."""
-    rows = [row for part in compare(before, after, questions, batch_size=48) for row in part]
+    answers = after.ask([e.prompt for e in questions], batch_size=48)
+    rows = beside(questions, asked_before(before, questions), answers)
     private = [r for r in rows if r.example.kind == "forget private"]
     texts = [e for e in questions if e.image is None]
     prompts, answers = [e.prompt for e in texts], [e.answer for e in texts]

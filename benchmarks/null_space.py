@@ -1,6 +1,6 @@
 """Where the null space pays: CVF with and without NCU, with many, few and no retained pictures at hand.
 
-    python -m benchmarks.null_space
+    python -m benchmarks.null_space             # rows that are there already are kept
     python -m benchmarks.null_space --retained 0 --forms soft off
 
 Retained 0 is moments only: the second moments of all retained pictures were stored before, and no retained picture is there
@@ -11,8 +11,8 @@ most 5 % of the forgotten facts (equal forgetting). Writes benchmarks/results/nu
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def moments_of(vlm: VLM, request: ForgetRequest, config: CvfConfig) -> Protected
 
 
 def run(
-    vlm: VLM, request: ForgetRequest, config: CvfConfig, stored: Protected | None, questions: Sequence[Example]
+    vlm: VLM, request: ForgetRequest, config: CvfConfig, stored: Protected | None, questions: tuple[Example, ...]
 ) -> dict[str, Any]:
     """One fit, measured where it ends and where it has forgotten enough."""
     began = time.perf_counter()
@@ -101,9 +101,11 @@ def main() -> None:
     options = dict(pair.split("=") for pair in args.set)
     request, questions = forget_request(PEOPLE), exam(PEOPLE, pictures=2, others=args.others, seed=5)
     stored = moments_of(vlm, request, from_values(CvfConfig, options))
-    rows = []
+    rows: list[dict[str, Any]] = json.loads(args.out.read_text())["rows"] if args.out.is_file() else []
     for retained in args.retained:
         for form in args.forms:
+            if any((r["retained"], r["form"], r["options"]) == (retained, form, options) for r in rows):
+                continue
             config = from_values(CvfConfig, options | {"null_space": form})
             result = run(vlm, only(request, retained), config, None if retained else stored, questions)
             rows.append({"retained": retained, "form": form, "options": options, **result})

@@ -61,7 +61,7 @@ SHOWN = ("leak", "refused", "gibberish", "retained", "visual", "general", "text"
 
 
 def run(
-    vlm: VLM, name: str, request: ForgetRequest, options: dict[str, Any], questions: Sequence[Example]
+    vlm: VLM, name: str, request: ForgetRequest, options: dict[str, Any], questions: tuple[Example, ...]
 ) -> dict[str, Any]:
     method = ALL_METHODS[name]
     began = time.perf_counter()

@@ -45,18 +45,26 @@ def compare(
     for at in range(0, len(examples), batch_size):
         part = examples[at : at + batch_size]
         prompts = [e.prompt for e in part]
-        first, second = before.ask(prompts, batch_size=batch_size), after.ask(prompts, batch_size=batch_size)
-        yield [
-            Compared(
-                e,
-                a,
-                b,
-                status(a.text, e.answer, refusals),
-                status(b.text, e.answer, refusals),
-                () if is_refusal(e.answer, refusals) else leaked_words(b.text, e.answer),
-            )
-            for e, a, b in zip(part, first, second, strict=True)
-        ]
+        yield beside(
+            part, before.ask(prompts, batch_size=batch_size), after.ask(prompts, batch_size=batch_size), refusals
+        )
+
+
+def beside(
+    examples: Sequence[Example], before: Sequence[Answer], after: Sequence[Answer], refusals: Sequence[str] = ()
+) -> list[Compared]:
+    """Answers that were given already, side by side."""
+    return [
+        Compared(
+            e,
+            a,
+            b,
+            status(a.text, e.answer, refusals),
+            status(b.text, e.answer, refusals),
+            () if is_refusal(e.answer, refusals) else leaked_words(b.text, e.answer),
+        )
+        for e, a, b in zip(examples, before, after, strict=True)
+    ]
 
 
 def leaked_words(answer: str, truth: str) -> tuple[tuple[int, int], ...]:
