@@ -15,9 +15,10 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def write_result(path: Path, module: str, **content: Any) -> None:
-    """Write content with the command that made it and the versions in use."""
+    """Write content with the command that made it, where it wrote to left out, and the versions in use."""
+    arguments = [a for a, before in zip(sys.argv[1:], sys.argv, strict=False) if "--out" not in (a, before)]
     record = {
-        "command": " ".join([f"python -m benchmarks.{module}", *sys.argv[1:]]),
+        "command": " ".join([f"python -m benchmarks.{module}", *arguments]),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
