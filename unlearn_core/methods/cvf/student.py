@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from unlearn_core.methods.cvf.module import Change, smallest
+from unlearn_core.methods.cvf.module import smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
+from unlearn_core.methods.weights import Change
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadOption
 from unlearn_core.vlm.tower import HalfSeen, see_half, see_rest
