@@ -181,13 +181,15 @@ class VLM:
     ) -> Iterator[tuple[Batch, list[Answer]]]:
         """As `ask`, batch by batch, so that a caller can show progress or stop in between."""
 
-        def answers(part: Sequence[Prompt]) -> tuple[Batch, list[Answer]]:
+        def asked(part: Sequence[Prompt]) -> tuple[Batch, list[Answer]]:
             batch = self.batch(part)
-            return batch, self._generate(batch, rows, max_new_tokens)
+            return batch, self.answers(batch, rows, max_new_tokens)
 
-        yield from in_batches(prompts, batch_size, answers)
+        yield from in_batches(prompts, batch_size, asked)
 
-    def _generate(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
+    @torch.no_grad()
+    def answers(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
+        """As `ask`, for one batch."""
         inputs = self.inputs(batch, self.tokens(batch))
         if rows:
             self.require_rows()
