@@ -65,8 +65,8 @@ def main() -> None:
     args = parser.parse_args()
     vlm = VLM.load(args.model)
     embeddings = embedded(load(args.bundle, vlm).attach(vlm), Prompt(open_image(args.picture), args.question))
-    engine: Any = AutoModelForImageTextToText.from_pretrained(args.model, dtype=vlm.model.dtype).to(vlm.device)
-    said = answered(engine.eval(), embeddings)
+    engine: Any = AutoModelForImageTextToText.from_pretrained(args.model, dtype=vlm.model.dtype)
+    said = answered(engine.to(vlm.device).eval(), embeddings)
     print(AutoTokenizer.from_pretrained(args.model).decode(said, skip_special_tokens=True).strip())
 
 

@@ -12,7 +12,6 @@ from transformers import AutoModelForImageTextToText
 
 from benchmarks import gpu
 
-
 PUBLISHED = {"llava-1.5-7b": 7_063_427_072, "qwen2.5-vl-7b": 8_292_166_656}
 """Parameters of the checkpoints on the hub."""
 
