@@ -53,13 +53,36 @@ def verify(bundle: Path, /, model: str = "") -> dict[str, Any]:
     return asdict(verify_bundle(bundle, _model(model, None)))
 
 
+def merge(bundle: Path, /, out: Path, model: str = "") -> dict[str, Any]:
+    """Write a model with a bundle merged into its weights, as a checkpoint for transformers or any engine.
+
+    The weights stay in the precision in which the checkpoint is stored. A CAGUL bundle cannot be merged.
+
+    Args:
+        bundle: exported bundle.
+        out: new or empty folder for the checkpoint.
+        model: folder or hub id of the model that the bundle was made for; empty for the embedded demo model.
+    """
+    from unlearn_core.bundle import load, stored_precision
+    from unlearn_core.bundle import merge as merge_module
+    from unlearn_core.bundle import verify as verify_bundle
+    from unlearn_core.vlm import VLM
+    from unlearn_core.vlm.loading import DEMO
+
+    name = model or DEMO
+    vlm = VLM.load(name, device="cpu", dtype=stored_precision(name))
+    manifest = verify_bundle(bundle, vlm)
+    merge_module(load(bundle, vlm), vlm, out, title=manifest.title, limits=manifest.limits)
+    return {"folder": str(out), "kind": manifest.kind, "base": manifest.base}
+
+
 def main() -> None:
     """Exit status 0, or 1 with one sentence on standard error."""
     from unlearn_core.vlm.errors import StudioError
 
     try:
         result = tyro.extras.subcommand_cli_from_dict(
-            {"ask": ask, "verify": verify},
+            {"ask": ask, "merge": merge, "verify": verify},
             prog="unlearn",
             description="Make a vision-language model forget, and see what changed. The page: python app.py",
         )

@@ -14,8 +14,9 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import module_from_pretrained
 from unlearn_core.methods.cvf import CvfConfig, CvfFit, CvfModule, Protected, in_sequence
 from unlearn_core.methods.cvf.features import Pooling, pool
-from unlearn_core.methods.cvf.module import dense, smallest
+from unlearn_core.methods.cvf.module import smallest
 from unlearn_core.methods.cvf.moments import Sums
+from unlearn_core.methods.weights import dense
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 

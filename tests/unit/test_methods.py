@@ -13,9 +13,9 @@ from PIL import Image
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import METHODS, module_from_pretrained
 from unlearn_core.methods.cagul import CagulModule
-from unlearn_core.methods.cvf.module import dense
 from unlearn_core.methods.options import from_values
 from unlearn_core.methods.probe import answered
+from unlearn_core.methods.weights import dense
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BadRequest, BundleMismatch
 

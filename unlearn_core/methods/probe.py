@@ -9,6 +9,7 @@ import torch
 from unlearn_core.data.example import Example
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.room import in_batches
 
 
 @torch.no_grad()
@@ -20,12 +21,15 @@ def answered(vlm: VLM, examples: Sequence[Example]) -> float:
     """
     if not examples:
         return float("nan")
+    return sum(in_batches(examples, len(examples), lambda part: _hits(vlm, part))) / len(examples)
+
+
+def _hits(vlm: VLM, examples: Sequence[Example]) -> int:
     targets = [vlm.answer_ids(e.answer) for e in examples]
     batch = vlm.batch([e.prompt for e in examples], targets)
     with fast_matmul(vlm.device):
         best = vlm.answer_logits(batch, vlm.tokens(batch)).argmax(-1).cpu()
-    hits = [torch.equal(row[-len(t) :], torch.tensor(t)) for row, t in zip(best, targets, strict=True)]
-    return sum(hits) / len(hits)
+    return sum(torch.equal(row[-len(t) :], torch.tensor(t)) for row, t in zip(best, targets, strict=True))
 
 
 def spread(examples: Sequence[Example], count: int) -> list[Example]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods import module_from_pretrained
 from unlearn_core.methods.base import Method, Module, Step
@@ -22,6 +20,7 @@ from unlearn_core.runs.run import Run, RunState, Status
 from unlearn_core.runs.store import Workspace
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import StorageFailed, StudioError
+from unlearn_core.vlm.room import short_of_memory
 
 IN_MEMORY = 4
 """Modules kept in memory, latest used first; a page rarely compares more at a time."""
@@ -198,10 +197,7 @@ def sentence(error: BaseException) -> str:
     """What a user is told about an error."""
     if isinstance(error, StudioError):
         return str(error)
-    # On a CPU torch reports a failed allocation as a plain RuntimeError with this text.
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return NO_MEMORY
-    return UNEXPECTED
+    return NO_MEMORY if short_of_memory(error) else UNEXPECTED
 
 
 def trace(error: BaseException) -> str:

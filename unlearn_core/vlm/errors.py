@@ -31,6 +31,14 @@ class BundleDamaged(StudioError):
     """The bundle is incomplete, altered, or holds what a bundle must not hold."""
 
 
+class NotMergeable(StudioError):
+    """The result does not lie in weights, so no checkpoint can hold it."""
+
+
+class OutOfMemory(StudioError):
+    """Not even the smallest piece of the work fits into memory."""
+
+
 class ModelNotFound(StudioError):
     """No checkpoint by that name or path."""
 

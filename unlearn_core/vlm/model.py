@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from unlearn_core.vlm.batch import Batch, collate, pixels_of
@@ -19,8 +20,7 @@ from unlearn_core.vlm.errors import BadRequest, UnsupportedFamily
 from unlearn_core.vlm.families import Family, Pixels
 from unlearn_core.vlm.images import to_rgb
 from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
-
-T = TypeVar("T")
+from unlearn_core.vlm.room import Room, in_batches
 
 BATCH = 32
 MAX_NEW_TOKENS = 48
@@ -34,6 +34,9 @@ class Sight(Protocol):
 
 class VLM:
     """A frozen vision-language model with three verbs.
+
+    Where memory does not suffice for a batch, the verbs go on with half as much at a time; if not even one prompt fits,
+    they raise OutOfMemory.
 
     Args:
         model: a transformers image-text-to-text model, in eval mode, its attention set to `capture.IMPLEMENTATION`.
@@ -55,6 +58,7 @@ class VLM:
     ) -> None:
         self.model, self.processor, self.family, self.name = model, processor, family, name
         self.sight, self.base = sight, base
+        self._training = Room()
 
     @classmethod
     def load(
@@ -115,10 +119,8 @@ class VLM:
 
     def encode(self, images: Sequence[Image.Image], batch_size: int = BATCH) -> list[Float[Tensor, "n d"]]:
         """Visual tokens of pictures straight from vision tower and projector, without any sight."""
-        out: list[Tensor] = []
-        for part in _chunks(images, batch_size):
-            out += self.tokens_of(self.pixels(part))
-        return out
+        parts = in_batches(images, batch_size, lambda part: self.tokens_of(self.pixels(part)))
+        return [tokens for part in parts for tokens in part]
 
     def pixels(self, images: Sequence[Image.Image]) -> list[Pixels]:
         """What the vision tower needs for each picture. Raises BadImage for one that the model cannot take."""
@@ -140,14 +142,13 @@ class VLM:
     @torch.no_grad()
     def see(self, prompts: Sequence[Prompt], batch_size: int = BATCH) -> list[View]:
         """The visual tokens of each prompt and where they lie on its picture."""
-        views: list[View] = []
-        for part in _chunks(prompts, batch_size):
-            batch = self.batch(part)
-            tokens = iter(self.tokens(batch))
-            for row in range(len(batch)):
-                has = batch.picture[row] is not None
-                views.append(View(next(tokens) if has else torch.zeros(0, self.width), self._tiles(batch, row)))
-        return views
+        return [view for part in in_batches(prompts, batch_size, self._views) for view in part]
+
+    def _views(self, prompts: Sequence[Prompt]) -> list[View]:
+        batch = self.batch(prompts)
+        tokens, nothing = iter(self.tokens(batch)), torch.zeros(0, self.width)
+        seen = [nothing if picture is None else next(tokens) for picture in batch.picture]
+        return [View(t, self._tiles(batch, row)) for row, t in enumerate(seen)]
 
     def _tiles(self, batch: Batch, row: int) -> tuple[Any, ...]:
         which = batch.picture[row]
@@ -179,11 +180,16 @@ class VLM:
         self, prompts: Sequence[Prompt], rows: bool, max_new_tokens: int, batch_size: int
     ) -> Iterator[tuple[Batch, list[Answer]]]:
         """As `ask`, batch by batch, so that a caller can show progress or stop in between."""
-        for part in _chunks(prompts, batch_size):
-            batch = self.batch(part)
-            yield batch, self._generate(batch, rows, max_new_tokens)
 
-    def _generate(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
+        def asked(part: Sequence[Prompt]) -> tuple[Batch, list[Answer]]:
+            batch = self.batch(part)
+            return batch, self.answers(batch, rows, max_new_tokens)
+
+        yield from in_batches(prompts, batch_size, asked)
+
+    @torch.no_grad()
+    def answers(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
+        """As `ask`, for one batch."""
         inputs = self.inputs(batch, self.tokens(batch))
         if rows:
             self.require_rows()
@@ -241,24 +247,41 @@ class VLM:
         self, prompts: Sequence[Prompt], answers: Sequence[str], batch_size: int = BATCH
     ) -> list[Float[Tensor, " t"]]:
         """Log-probability of each token of the given answers (end-of-text token last)."""
-        out: list[Tensor] = []
-        targets = [self.answer_ids(a) for a in answers]
-        for at in range(0, len(prompts), batch_size):
-            batch = self.batch(prompts[at : at + batch_size], targets[at : at + batch_size])
-            logits = self.answer_logits(batch, self.tokens(batch))
-            for row, target in zip(logits, batch.targets or (), strict=True):
-                logprobs = row[-len(target) :].float().log_softmax(-1).cpu()
-                out.append(logprobs[torch.arange(len(target)), target])
+        pairs = list(zip(prompts, (self.answer_ids(a) for a in answers), strict=True))
+        return [x for part in in_batches(pairs, batch_size, self._scores) for x in part]
+
+    def _scores(self, pairs: Sequence[tuple[Prompt, list[int]]]) -> list[Float[Tensor, " t"]]:
+        batch = self.batch([prompt for prompt, _ in pairs], [target for _, target in pairs])
+        out = []
+        for row, target in zip(self.answer_logits(batch, self.tokens(batch)), batch.targets or (), strict=True):
+            logprobs = row[-len(target) :].float().log_softmax(-1).cpu()
+            out.append(logprobs[torch.arange(len(target)), target])
         return out
 
     def answer_logits(self, batch: Batch, tokens: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "b t v"]:
         """Logits that predict the answer tokens of a batch with targets; shorter answers stand at the right edge.
 
-        Differentiable in `tokens`. Only the answer's positions go through the language model's head.
+        Differentiable in `tokens`. Only the answer's positions go through the language model's head. If gradients are
+        wanted and what they need does not fit into memory, the rows go through in parts that the backward pass computes
+        again: as many questions in a step, the same gradients up to rounding, in more time.
         """
+        if not torch.is_grad_enabled():
+            return self._logits(batch, range(len(batch)), *tokens)
+
+        def logits(rows: Sequence[int]) -> Tensor:
+            if len(rows) == len(batch):
+                return self._logits(batch, rows, *tokens)
+            own = [t for row, t in zip(batch.with_image(), tokens, strict=True) if row in rows]
+            return checkpoint(self._logits, batch, rows, *own, use_reentrant=False)
+
+        return torch.cat(list(in_batches(range(len(batch)), len(batch), logits, self._training)))
+
+    def _logits(self, batch: Batch, rows: Sequence[int], *tokens: Float[Tensor, "n d"]) -> Float[Tensor, "r t v"]:
+        """Of some rows of a batch, whose visual tokens are given, as wide as those of the whole batch."""
         assert batch.targets is not None
         longest = max(len(t) for t in batch.targets)
-        out = self.model(**self.inputs(batch, tokens), use_cache=False, logits_to_keep=longest + 1)
+        part = batch if len(rows) == len(batch) else batch.take(rows)
+        out = self.model(**self.inputs(part, tokens), use_cache=False, logits_to_keep=longest + 1)
         return out.logits[:, :-1]
 
     # -- attention of the question, for methods -----------------------------------------------------------------------
@@ -360,8 +383,3 @@ def _until(ids: list[int], stops: set[int]) -> list[int]:
         if token in stops:
             return ids[:i]
     return ids
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]

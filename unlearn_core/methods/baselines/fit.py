@@ -25,6 +25,7 @@ from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.room import in_batches, within_memory
 
 READ, SCORE, TRAIN = "Reading pictures", "Scoring what must go", "Training the language model"
 CHUNK = 32
@@ -96,17 +97,17 @@ class BaselineFit:
             self.seen.read(self.original, images[at : at + CHUNK])
             yield clock.step(READ)
         for at in range(0, scored, CHUNK):
-            self._score(at, at + CHUNK)
+            part = self.request.forget[at : at + CHUNK]
+            self.reference[at : at + CHUNK] = torch.cat(list(in_batches(part, CHUNK, self._score)))
             yield clock.step(SCORE)
-        yield from self._train(clock)
+        yield from within_memory(self._train(clock))
 
     @torch.no_grad()
-    def _score(self, start: int, end: int) -> None:
+    def _score(self, examples: Sequence[Example]) -> Float[Tensor, " b"]:
         """ln pi_ref of forget answers: the original never changes, so once is enough."""
-        examples = self.request.forget[start:end]
         with fast_matmul(self.original.device):
             logits, targets = self._logits(self.original, examples, [e.answer for e in examples])
-        self.reference[start:end] = log_probability(logits, targets)
+        return log_probability(logits, targets)
 
     # -- training -----------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from unlearn_core.methods.baselines.adapter import adapted, factor_shapes
+from unlearn_core.methods.baselines.adapter import A, B, adapted, factor_shapes
 from unlearn_core.methods.saving import save_module
+from unlearn_core.methods.weights import Change
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BundleMismatch
 
@@ -37,6 +38,13 @@ class LoraModule:
             for name, factor in self.factors.items()
         }
         return vlm.with_parts({path: adapted(decoder, factors, self.rank, self.alpha)})
+
+    @property
+    def changes(self) -> dict[str, Change]:
+        """(alpha / rank) B A of each layer, as its two factors."""
+        names = [name.removesuffix(A) for name in self.factors if name.endswith(A)]
+        scale = self.alpha / self.rank
+        return {f"{n}.weight": (self.factors[n + B] * scale, self.factors[n + A]) for n in names}
 
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.factors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,7 @@ from unlearn_core.methods.cagul.encoder import attention_scores, choose_tokens
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.batch import Batch
 from unlearn_core.vlm.families import Pixels
+from unlearn_core.vlm.room import in_batches
 
 CHUNK = 32
 
@@ -97,11 +99,11 @@ class Frozen:
     def chosen(self, examples: Sequence[Example]) -> list[Int[Tensor, " k"]]:
         """Which tokens are transformed for each example."""
         new = list({_key(e): e for e in examples if _key(e) not in self._chosen}.values())
-        for at in range(0, len(new), CHUNK):
-            part = new[at : at + CHUNK]
-            alphas = attention_scores(self.vlm, self.batch(part), self.tokens(part), self.layers)
-            for example, alpha in zip(part, alphas, strict=True):
-                self._chosen[_key(example)] = choose_tokens(alpha, self.ratio, self.select)
+        scores = in_batches(
+            new, CHUNK, lambda part: attention_scores(self.vlm, self.batch(part), self.tokens(part), self.layers)
+        )
+        for example, alpha in zip(new, chain.from_iterable(scores), strict=True):
+            self._chosen[_key(example)] = choose_tokens(alpha, self.ratio, self.select)
         return [self._chosen[_key(e)] for e in examples]
 
     @torch.no_grad()

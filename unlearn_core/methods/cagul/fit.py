@@ -26,6 +26,7 @@ from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.room import within_memory
 
 READ, ALIKE, GATE = "Reading pictures", "Looking at who is most alike", "Fitting the gate"
 ASK, TRAIN = "Asking about strangers", "Training the token encoder"
@@ -102,7 +103,7 @@ class CagulFit:
         yield clock.step(GATE)
         for _ in self.instead.ask():
             yield clock.step(ASK)
-        yield from self._train(clock)
+        yield from within_memory(self._train(clock))
 
     def _fit_gate(self, hard: Sequence[Shot]) -> None:
         config, shots, statistics = self.config, [*self.shots, *hard], torch.stack(self.statistics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.room import in_batches, within_memory
 from unlearn_core.vlm.tower import HalfSeen
 
 READ, SPACE, TRAIN = "Reading pictures", "Finding the null spaces", "Training the visual module"
@@ -92,7 +94,8 @@ class CvfFit:
         pooling = self._note_features()
         self._constrain(going)
         yield clock.step(SPACE)
-        yield from self._train(Losses(self.student, self.request, self.config, self.pictures, pooling, self.rng), clock)
+        losses = Losses(self.student, self.request, self.config, self.pictures, pooling, self.rng)
+        yield from within_memory(self._train(losses, clock))
         self._measure_drift()
 
     def _read(self, jobs: list[tuple[str, Any]], going: Fitters, clock: Clock) -> Iterator[Step]:
@@ -174,9 +177,8 @@ class CvfFit:
         moved, size = 0.0, 0.0
         centre = torch.cat(kept.tokens).mean(0)
         with self.student.step(), fast_matmul(self.vlm.device):
-            for at in range(0, len(kept.tokens), CHUNK):
-                old = torch.cat(kept.tokens[at : at + CHUNK])
-                new = torch.cat(self.student.tokens(kept.half[at : at + CHUNK])).float()
-                moved += float((new - old).pow(2).sum())
+            seen = chain.from_iterable(in_batches(kept.half, CHUNK, self.student.tokens))
+            for old, new in zip(kept.tokens, seen, strict=True):
+                moved += float((new.float() - old).pow(2).sum())
                 size += float((old - centre).pow(2).sum())
         self._report["measured_drift"] = (moved / max(size, 1e-30)) ** 0.5

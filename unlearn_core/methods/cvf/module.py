@@ -11,15 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unlearn_core.methods.saving import save_module
+from unlearn_core.methods.weights import Change, added, shape_of
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BundleMismatch
-
-Change = tuple[Tensor, ...]
-"""A layer's change: itself alone, or a left (o x k) and a right (k x d) factor."""
-
-
-def dense(change: Change) -> Float[Tensor, "o d"]:
-    return change[0] if len(change) == 1 else change[0] @ change[1]
 
 
 def smallest(left: Float[Tensor, "o k"], right: Float[Tensor, "k d"], rank: int = 0) -> Change:
@@ -51,12 +45,11 @@ class CvfModule:
         for name, change in self.changes.items():
             part = next((p for p in parts if name.startswith(p + ".")), None)
             weight = None if part is None else dict(parts[part].named_parameters()).get(name[len(part) + 1 :])
-            delta = dense(change)
-            if weight is None or weight.shape != delta.shape:
+            if weight is None or weight.shape != shape_of(change):
                 raise BundleMismatch(
                     "This module changes layers that the loaded model does not have. Please load the model it was made for."
                 )
-            weight.copy_(weight.to(torch.promote_types(weight.dtype, delta.dtype)) + delta.to(weight.device))
+            weight.copy_(added(weight, change))
         return vlm.with_parts(parts)
 
     def tensors(self) -> dict[str, Tensor]:

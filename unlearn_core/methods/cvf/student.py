@@ -12,10 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from unlearn_core.methods.cvf.module import Change, smallest
+from unlearn_core.methods.cvf.module import smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
+from unlearn_core.methods.weights import Change
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadOption
+from unlearn_core.vlm.room import in_batches
 from unlearn_core.vlm.tower import HalfSeen, see_half, see_rest
 
 Fitters = dict[str, NullSpaceFitter]
@@ -71,13 +73,27 @@ class Student:
         self, images: Sequence[Image.Image], fitters: Fitters | None
     ) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]]]:
         """Each picture as far as the frozen blocks see it, and its tokens; fitters, if given, see every layer's inputs."""
+        half: list[HalfSeen] = []
+        tokens: list[Tensor] = []
+        sums = {} if fitters is None else fitters
+        for inner, seen, noted in in_batches(images, len(images), lambda part: self._read(part, fitters is not None)):
+            half += inner
+            tokens += seen
+            for name, fitter in noted.items():
+                sums.setdefault(name, NullSpaceFitter(len(fitter.sum), fitter.sum.device)).merge(fitter)
+        return half, tokens
+
+    def _read(
+        self, images: Sequence[Image.Image], noting: bool
+    ) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]], Fitters]:
+        """As `read`, in one pass. Its fitters are new ones: those of a pass that fails halfway must not count."""
+        fitters: Fitters = {}
         with ExitStack() as hooks:
-            if fitters is not None:
-                for name, layer in self.layers.items():
-                    fitter = fitters.setdefault(name, NullSpaceFitter(layer.in_features, layer.weight.device))
-                    hook = layer.register_forward_pre_hook(lambda _, args, f=fitter: f.update(args[0]))
-                    hooks.callback(hook.remove)
-            return see_half(self.seeing, self.seeing.pixels(images), self.start)
+            for name, layer in self.layers.items() if noting else ():
+                fitters[name] = NullSpaceFitter(layer.in_features, layer.weight.device)
+                hook = layer.register_forward_pre_hook(lambda _, args, f=fitters[name]: f.update(args[0]))
+                hooks.callback(hook.remove)
+            return *see_half(self.seeing, self.seeing.pixels(images), self.start), fitters
 
     def constrain(self, name: str, change: ConstrainedChange) -> None:
         """From now on this layer's weight is its old one plus `change`."""

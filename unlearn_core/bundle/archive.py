@@ -19,16 +19,17 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, get_origin, get_type_hints
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
 
+from unlearn_core.bundle.cards import bundle_card
+from unlearn_core.bundle.fingerprint import base_of, fingerprint, public_name
+from unlearn_core.bundle.manifest import Content, Manifest
 from unlearn_core.methods import Module, module_from_pretrained
 from unlearn_core.methods.saving import SETTINGS, TENSORS
 from unlearn_core.runs.files import from_json, replacing, storing, to_json
@@ -54,37 +55,6 @@ AGAIN = "Please download or export it again."
 DAMAGED = f"The bundle is damaged or no bundle at all. {AGAIN}"
 
 
-@dataclass(frozen=True)
-class Content:
-    """One file of a bundle: its SHA-256 in hexadecimal and its size in bytes."""
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a bundle says of itself.
-
-    Args:
-        format: version of the bundle format. kind: of the module, such as `cagul`.
-        base, fingerprint: name and `fingerprint` of the model that the module belongs to.
-        versions: of Python and the libraries that made it. created: ISO 8601, UTC.
-        report: measurements, as they were given to `export`. limits: sentences on what the result does not do.
-    """
-
-    format: int
-    kind: str
-    title: str
-    base: str
-    fingerprint: str
-    versions: dict[str, str]
-    created: str
-    report: dict[str, Any]
-    limits: tuple[str, ...]
-    files: dict[str, Content]
-
-
 # -- write ------------------------------------------------------------------------------------------------------------
 
 
@@ -105,7 +75,7 @@ def export(module: Module, vlm: VLM, path: Path, *, title: str, report: dict[str
         FORMAT,
         module.kind,
         title,
-        _public_name(base.name),
+        public_name(base.name),
         fingerprint(base),
         {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,7 +86,7 @@ def export(module: Module, vlm: VLM, path: Path, *, title: str, report: dict[str
     with storing(), tempfile.TemporaryDirectory(prefix="bundle-") as name:
         folder = Path(name)
         module.save_pretrained(folder)
-        (folder / README).write_text(_card(manifest), encoding="utf-8")
+        (folder / README).write_text(bundle_card(manifest), encoding="utf-8")
         manifest = replace(manifest, files={name: _content(folder / name) for name in CONTENT})
         (folder / MANIFEST).write_bytes(to_json(asdict(manifest)))
         with replacing(Path(path)) as file:
@@ -131,12 +101,6 @@ def export(module: Module, vlm: VLM, path: Path, *, title: str, report: dict[str
 def _content(path: Path) -> Content:
     with path.open("rb") as file:
         return Content(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-
-
-def _public_name(name: str) -> str:
-    """A hub id as it is; of a folder only the last part, since the way to it is nobody's business."""
-    local = Path(name).is_absolute() or Path(name).is_dir()
-    return Path(name).resolve().name if local else name
 
 
 # -- read -------------------------------------------------------------------------------------------------------------
@@ -284,91 +248,5 @@ def _match(manifest: Manifest, vlm: VLM) -> None:
     if manifest.fingerprint != loaded:
         raise BundleMismatch(
             f"The bundle was made for '{manifest.base}' (fingerprint {manifest.fingerprint[:12]}), but "
-            f"'{_public_name(base_of(vlm).name)}' (fingerprint {loaded[:12]}) is loaded. Please load '{manifest.base}' first."
+            f"'{public_name(base_of(vlm).name)}' (fingerprint {loaded[:12]}) is loaded. Please load '{manifest.base}' first."
         )
-
-
-# -- fingerprint ------------------------------------------------------------------------------------------------------
-
-_fingerprints: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-
-
-def base_of(vlm: VLM) -> VLM:
-    """The original model below whatever is attached."""
-    while vlm.base is not None:
-        vlm = vlm.base
-    return vlm
-
-
-def fingerprint(vlm: VLM) -> str:
-    """SHA-256 over names, shapes and values of all parameters of the original model, in hexadecimal.
-
-    Floating-point values are rounded to bfloat16 first. So a checkpoint has one fingerprint whether it is loaded as
-    bfloat16 or float32, whichever of the two it is stored as; and one stored as float16 has it in these and in its own.
-    The result is kept as long as the model lives, which is frozen.
-    """
-    model = base_of(vlm).model
-    if model not in _fingerprints:
-        digest = hashlib.sha256()
-        for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
-            real = parameter.is_floating_point()
-            digest.update(f"{name} {tuple(parameter.shape)} {'real' if real else parameter.dtype}\n".encode())
-            for part in parameter.detach().reshape(-1).split(CHUNK):
-                values = part.to(torch.bfloat16) if real else part
-                digest.update(values.cpu().view(torch.uint8).numpy().data)
-        _fingerprints[model] = digest.hexdigest()
-    return _fingerprints[model]
-
-
-# -- model card -------------------------------------------------------------------------------------------------------
-
-ABOUT = {
-    "cagul": (
-        "A small module beside a frozen vision-language model. A gate looks for the subjects to forget; where it finds "
-        "one, some of the picture's visual tokens are changed before the language model reads them. No weight changes.",
-        "The knowledge is still in the weights of the model. Whoever removes the module has it back.",
-    ),
-    "cvf": (
-        "Changes of weights of the vision tower and the projector, so that the subjects to forget no longer look like "
-        "themselves to the language model, which stays as it is.",
-        "The original model is not changed. Whoever runs it without this bundle has the knowledge back.",
-    ),
-}
-OTHER = (
-    "What a vision-language model has learned in order to forget.",
-    "The original model is not changed. Whoever runs it without this bundle has the knowledge back.",
-)
-
-
-def _card(manifest: Manifest) -> str:
-    about, limit = ABOUT.get(manifest.kind, OTHER)
-    limits = "\n".join(f"- {' '.join(text.split())}" for text in (limit, *manifest.limits))
-    versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
-    return f"""# {" ".join(manifest.title.split())}
-
-{about}
-
-It belongs to the model `{manifest.base}` with the fingerprint `{manifest.fingerprint}` and works with no other.
-
-## Use
-
-```python
-from unlearn_core import bundle
-from unlearn_core.vlm import VLM
-
-vlm = VLM.load("{manifest.base}")
-unlearned = bundle.load("this file.zip", vlm).attach(vlm)
-```
-
-`vlm` still answers as before; `unlearned` is the model with the module.
-
-## Limits
-
-{limits}
-
-This file cannot prove that something was forgotten. Measurements of the fit are in `manifest.json`; test it yourself.
-
-## Made with
-
-{versions}, on {manifest.created}. `manifest.json` holds the checksums.
-"""

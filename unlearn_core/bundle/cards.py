@@ -1,0 +1,120 @@
+"""Model cards: what was done, how to use it, and what it does not promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from unlearn_core.bundle.manifest import Manifest
+
+ABOUT = {
+    "cagul": (
+        "A small module beside a frozen vision-language model. A gate looks for the subjects to forget; where it finds "
+        "one, some of the picture's visual tokens are changed before the language model reads them. No weight changes.",
+        "The knowledge is still in the weights of the model. Whoever removes the module has it back.",
+    ),
+    "cvf": (
+        "Changes of weights of the vision tower and the projector, so that the subjects to forget no longer look like "
+        "themselves to the language model, which stays as it is.",
+        "The original model is not changed. Whoever runs it without this bundle has the knowledge back.",
+    ),
+}
+OTHER = (
+    "What a vision-language model has learned in order to forget.",
+    "The original model is not changed. Whoever runs it without this bundle has the knowledge back.",
+)
+
+
+def bundle_card(manifest: Manifest) -> str:
+    about, limit = ABOUT.get(manifest.kind, OTHER)
+    limits = _list((limit, *manifest.limits))
+    versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
+    return f"""# {_line(manifest.title)}
+
+{about}
+
+It belongs to the model `{manifest.base}` with the fingerprint `{manifest.fingerprint}` and works with no other.
+
+## Use
+
+```python
+from unlearn_core import bundle
+from unlearn_core.vlm import VLM
+
+vlm = VLM.load("{manifest.base}")
+unlearned = bundle.load("this file.zip", vlm).attach(vlm)
+```
+
+`vlm` still answers as before; `unlearned` is the model with the module.
+
+## Limits
+
+{limits}
+
+This file cannot prove that something was forgotten. Measurements of the fit are in `manifest.json`; test it yourself.
+
+## Made with
+
+{versions}, on {manifest.created}. `manifest.json` holds the checksums.
+"""
+
+
+SEEING = (
+    "Weights of the vision tower and the projector were changed, so that the subjects to forget no longer look like "
+    "themselves to the language model. That one is the original's to the last bit, and so are answers without a picture."
+)
+READING = (
+    "Weights of the language model were changed by training it to forget. "
+    "The vision tower and the projector are the original's to the last bit."
+)
+BOTH = "Weights of the vision tower, the projector and the language model were changed by training them to forget."
+
+MERGED_LIMITS = (
+    "The original checkpoint is not changed. Whoever has it has the knowledge back.",
+    "Forgotten means: no longer answered under the probes that were run. It does not mean deleted; other questions, other "
+    "pictures, further training or rounding to few bits may bring some of it back.",
+)
+
+
+def merged_card(title: str, base: str, fingerprint: str, limits: Sequence[str], *, seeing: bool, reading: bool) -> str:
+    """The card of a checkpoint that a result was merged into.
+
+    Args:
+        title, limits: as they were given to `merge`. base, fingerprint: of the model that it was merged into.
+        seeing: weights of the vision tower or the projector were changed. reading: those of the language model were.
+    """
+    what = BOTH if seeing and reading else READING if reading else SEEING
+    return f"""---
+library_name: transformers
+pipeline_tag: image-text-to-text
+tags:
+- machine-unlearning
+---
+# {_line(title)}
+
+{what}
+
+It was made from `{base}` (fingerprint `{fingerprint}`) and is used like that model. Its licence applies here too.
+
+## Use
+
+```python
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained("this folder", dtype="auto")
+processor = AutoProcessor.from_pretrained("this folder")
+```
+
+## Limits
+
+{_list((*MERGED_LIMITS, *limits))}
+
+This checkpoint cannot prove that something was forgotten; test it yourself.
+"""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _list(texts: Iterable[str]) -> str:
+    return "\n".join(f"- {_line(text)}" for text in texts)
