@@ -13,10 +13,10 @@ class CvfConfig:
 
     steps: int = option(60, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
     null_space: str = option(
-        "soft",
+        "ratio",
         "Null space",
-        "How updates are held off what retained pictures use: hard lets only unused directions change, soft slows the used ones down, ratio takes the directions with most forget energy per retained energy, off is the ablation. [paper: constraint; ours: soft, ratio]",
-        choices=("soft", "hard", "ratio", "off"),
+        "How updates are held off what retained pictures use: ratio lets only the directions change that have most forget energy per retained energy, hard only unused ones, soft slows the used ones down, off is the ablation. [paper: constraint; ours: ratio, soft]",
+        choices=("ratio", "soft", "hard", "off"),
         advanced=False,
     )
     drift_budget: float = option(
