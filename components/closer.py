@@ -118,7 +118,7 @@ def _said(when: str, looked: Looked) -> str:
 def maps(before: Looked, after: Looked) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Where both models looked, on one colour scale, and the difference on a scale with 0 in the middle."""
     image = before.shown.image
-    looked = [heat(x, None) if x.rows is not None else None for x in (before, after)]
+    looked = [heat(x) if x.rows is not None else None for x in (before, after)]
     known = [m for m in looked if m is not None]
     if image is None or not known:
         empty = figures.nothing("No map: there was no picture to look at, or nothing was said.", 120)

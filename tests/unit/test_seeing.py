@@ -29,6 +29,11 @@ from unlearn_core.attention import (
 from unlearn_core.attention.attribution import ablation, integrated_gradients, region_of, shapley
 from unlearn_core.attention.sinks import share, sinks, without
 from unlearn_core.attention.words import join
+from unlearn_core.methods.cagul.encoder import TokenEncoder, choose_tokens
+from unlearn_core.methods.cagul.gate import Gate
+from unlearn_core.methods.cagul.module import CagulModule
+from unlearn_core.methods.cvf.module import CvfModule
+from unlearn_core.methods.seen import GateReading, seen_through
 from unlearn_core.vlm import VLM, Answer, Prompt, Rows, Tile
 from unlearn_core.vlm.model import pieces_of
 
@@ -287,3 +292,35 @@ def test_words_light_their_own_byte_pieces(tiny_vlm: VLM, said: str, expected: l
     assert [i for word in found for i in word.tokens] == list(range(len(ids)))
     for word in found:
         assert tiny_vlm.tokenizer.decode([ids[i] for i in word.tokens]).strip() == word.text
+
+
+# -- how an unlearned model sees ---------------------------------------------------------------------------------------
+
+
+def test_what_cagul_selects_is_what_changes_and_only_where_its_gate_flags(tiny_vlm: VLM, prompt: Prompt) -> None:
+    encoder = TokenEncoder(tiny_vlm.width, 8)
+    torch.nn.init.ones_(encoder.up.bias)
+    module = CagulModule(Gate(4 * tiny_vlm.width, 1, 0), encoder, (1,), 0.25, "lowest")
+    found = seen_through(tiny_vlm, module.attach(tiny_vlm), prompt)
+    batch = tiny_vlm.batch([prompt])
+    scores = module.scores(tiny_vlm, batch, tiny_vlm.tokens(batch))[0]
+    assert sorted(found.changed.tolist()) == sorted(choose_tokens(scores, 0.25, "lowest").tolist())
+    assert found.gates == (GateReading(0.0, 0.0),)
+    assert found.gates[0].flagged
+    assert (found.moved > 0).nonzero().flatten().tolist() == found.changed.tolist()
+    module.gate.threshold.fill_(1.0)
+    let_through = seen_through(tiny_vlm, module.attach(tiny_vlm), prompt)
+    assert not let_through.gates[0].flagged
+    assert not len(let_through.changed)
+    assert not let_through.moved.any()
+
+
+def test_how_far_cvf_moved_each_token(tiny_vlm: VLM, prompt: Prompt) -> None:
+    name = "model.multi_modal_projector.linear_2.weight"
+    weight = tiny_vlm.model.get_parameter(name)
+    found = seen_through(tiny_vlm, CvfModule({name: (0.1 * weight,)}, {}).attach(tiny_vlm), prompt)
+    before = tiny_vlm.see([prompt])[0].tokens
+    spread = (before - before.mean(0)).norm(dim=1).square().mean().sqrt()
+    torch.testing.assert_close(found.moved, 0.1 * before.norm(dim=1) / spread, atol=1e-4, rtol=1e-3)
+    assert found.gates == ()
+    assert len(found.changed) == 16

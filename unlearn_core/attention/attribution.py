@@ -1,6 +1,8 @@
 """What each visual token contributes to an answer's log-probability, by taking tokens away: slower than a look at the
 attention, and no guess. The work is captum's; here it is cut into pieces that can be watched and cancelled.
 
+captum is imported where it is used: it brings matplotlib with it, which takes seconds that most sessions need not wait.
+
 A token that is away is the mean token of the picture (`Scorer.blank`). On a tiny model a baseline of zeros was far from
 complete even with 256 steps; with the mean token 16 were exact.
 """
@@ -9,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from captum.attr import FeatureAblation, IntegratedGradients, ShapleyValueSampling
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -41,6 +43,8 @@ class Attribution:
 
 def ablation(score: Scorer, batch_size: int = BATCH) -> Iterator[Attribution]:
     """What the answer loses without each single visual token: n passes, `batch_size` at a time."""
+    from captum.attr import FeatureAblation
+
     n = len(score.tokens)
     values = torch.full((n,), float("nan"))
     for part in torch.arange(n).split(batch_size):
@@ -64,10 +68,12 @@ def integrated_gradients(score: Scorer, steps: int = STEPS, segments: int = SEGM
 
     The path is walked in `segments`, whose integrals add up, with `steps` points in all.
     """
+    from captum.attr import IntegratedGradients
+
     ends = torch.linspace(0, 1, segments + 1, device=score.tokens.device)
     blank, whole = score.blank.expand_as(score.tokens)[None], score.tokens[None]
     values = torch.zeros(len(score.tokens))
-    for i, (start, end) in enumerate(zip(ends, ends[1:], strict=False)):
+    for i, (start, end) in enumerate(pairwise(ends)):
         yield Attribution(values.clone(), i, segments)
         points = [torch.lerp(blank, whole, x) for x in (end, start)]
         with torch.enable_grad():
@@ -86,6 +92,8 @@ def shapley(
     The fairest of the three and the slowest: regions squared passes for each sample. Tokens that lie nowhere on the
     picture are a region of their own.
     """
+    from captum.attr import ShapleyValueSampling
+
     group = region_of(len(score.tokens), tiles, regions)
     whole, blank = score.tokens[None], score.blank.expand_as(score.tokens)[None]
     mask = group.to(whole.device).view(1, -1, 1).expand_as(whole).contiguous()
