@@ -23,8 +23,8 @@ _SAVE = "() => { const a = document.querySelector('#inspect-file a'); if (a) a.c
 class Deeper:
     """Draw it, then `wire` it. `redraw` gives new values for `drawn`, which `opened` tells to be seen at all."""
 
-    def __init__(self, studio: Studio, looked: Callable[[gr.Request], Looked], choice: gr.State) -> None:
-        self.studio, self.looked, self.choice = studio, looked, choice
+    def __init__(self, studio: Studio, looked: Callable[[gr.Request], Looked]) -> None:
+        self.studio, self.looked = studio, looked
         self.opened = gr.State(False)
         with gr.Accordion("More views of this answer", open=False, elem_id="inspect-more") as self.fold, gr.Tabs():
             with gr.Tab("Shares of each word", id="shares"):
@@ -46,13 +46,13 @@ class Deeper:
 
     @property
     def drawn(self) -> list[Any]:
-        return [self.bars, self.heads, self.method, self.moved]
+        return [self.bars, self.heads, self.method, self.moved, self.file]
 
-    def wire(self) -> None:
+    def wire(self, choice: gr.State) -> None:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
-        self.fold.expand(self._open, self.choice, [self.opened, *self.drawn], **quiet)
+        self.fold.expand(self._open, choice, [self.opened, *self.drawn], **quiet)
         self.fold.collapse(lambda: False, None, self.opened, **quiet)
-        self.save.select(self._save, self.choice, self.file, **quiet).then(None, None, None, js=_SAVE)
+        self.save.select(self._save, choice, self.file, **quiet).then(None, None, None, js=_SAVE)
 
     def redraw(self, looked: Looked, choice: Choice, opened: bool) -> dict[Any, Any]:
         """All further views of a choice; nothing while they are folded away. The file of another choice is let go."""

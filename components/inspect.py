@@ -92,12 +92,12 @@ class InspectPage:
                         elem_id="inspect-forget",
                         interactive=answers.can_forget(start),
                     )
+                self.deeper = Deeper(self.studio, self._looked)
             with gr.Column(scale=5, min_width=300):
                 self.mapping = Mapping(self.studio, self._looked, start)
-        self.deeper = Deeper(self.studio, self._looked, self.mapping.choice)
 
     def _wire(self) -> None:
-        drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn, self.deeper.file]
+        drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn]
         out = [self.title, self.suggestions, self.question, self.answer, self.another, self.forget, self.about, *drawn]
         # One at a time and in order, so that the page always shows what was clicked last.
         quiet: Any = {
@@ -112,9 +112,9 @@ class InspectPage:
         self.another.click(self._another, asking, out, **quiet)
         self.suggestions.select(self._suggested, asking, out, **quiet)
         gr.on([self.ask.click, self.question.submit, self.model.input], self._ask, asking, out, **quiet)
-        more = [self.deeper.opened, self.words, *self.deeper.drawn, self.deeper.file]
+        more = [self.deeper.opened, self.words, *self.deeper.drawn]
         self.mapping.wire(self.words, self.deeper.heads, more, self._drawn)
-        self.deeper.wire()
+        self.deeper.wire(self.mapping.choice)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -224,8 +224,10 @@ def prepare(vlm: VLM, looked: Looked, choice: Choice) -> Iterator[tuple[int, int
     else:
         score = Scorer.of(vlm, looked.prompt, looked.answer, tokens)
         for part in METHODS[choice.kind](score, looked.rows.tiles):
-            yield part.done, part.total
-        looked.maps.put(name, part.values)
+            if part.done == part.total:
+                looked.maps.put(name, part.values)
+            else:
+                yield part.done, part.total
 
 
 def values(looked: Looked, choice: Choice) -> Float[Tensor, " n"]:

@@ -102,7 +102,7 @@ class Mapping:
         opened, *out = more
         drawn: Any = {"outputs": [*self.drawn, *out], "show_progress": "hidden", "api_visibility": "private", **_WORK}
         seen = [self.choice, opened]
-        events = [
+        events: list[Any] = [
             words.select(self._word, seen, **drawn),
             heads.select(self._head, seen, **drawn),
             self.note.select(self._note, seen, **drawn),
@@ -233,9 +233,10 @@ def _moved(looked: Looked, place: tuple[float, float] | None, event: gr.EventDat
         width, height = (b - a for a, b in zip(tile.box[:2], tile.box[2:], strict=True))
         return _inside(x + step[0] * width / tile.cols), _inside(y + step[1] * height / tile.rows)
     at = [getattr(event, name, None) for name in ("x", "y")]
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in at):
+    pixels = [float(v) for v in at if isinstance(v, int | float) and math.isfinite(v)]
+    if len(pixels) != 2:
         return place
-    x, y = (_inside(v / side) for v, side in zip(at, looked.shown.image.size, strict=True))
+    x, y = (_inside(v / side) for v, side in zip(pixels, looked.shown.image.size, strict=True))
     return None if place is not None and _cell(tile, x, y) == _cell(tile, *place) else (x, y)
 
 

@@ -102,9 +102,9 @@ def shapley(
     generator = torch.Generator().manual_seed(seed)
     sampling = ShapleyValueSampling(score)
     # By itself it would draw from the generator that fits which run beside it use too.
-    sampling.permutation_generator = lambda features, count: (
-        torch.randperm(features, generator=generator).tolist() for _ in range(count)
-    )
+    sampling.permutation_generator = lambda num_features, num_samples: [
+        torch.randperm(num_features, generator=generator).tolist() for _ in range(num_samples)
+    ]
     for i in range(samples):
         yield Attribution(total / (size * max(1, i)), i, samples)
         with torch.no_grad():

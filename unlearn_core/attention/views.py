@@ -23,8 +23,9 @@ def parts(
     Args:
         layers, heads: which to average over (None: all). Raises as `token_map` does.
     """
-    known = [chosen(x, layers, heads).mean((0, 1)) for x in (rows.answer.sum(-1), rows.on_question, rows.on_answer)]
-    return torch.stack([*known, (1 - sum(known)).clamp(min=0)])
+    known = torch.stack([rows.answer.sum(-1), rows.on_question, rows.on_answer], -1)
+    means = chosen(known, layers, heads).mean((0, 1)).T
+    return torch.cat([means, (1 - means.sum(0, keepdim=True)).clamp(min=0)])
 
 
 def heads_apart(rows: Rows, tokens: Sequence[int]) -> Float[Tensor, "layers heads n"]:
