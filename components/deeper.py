@@ -26,15 +26,18 @@ class Deeper:
     def __init__(self, studio: Studio, looked: Callable[[gr.Request], Looked]) -> None:
         self.studio, self.looked = studio, looked
         self.opened = gr.State(False)
-        with gr.Accordion("More views of this answer", open=False, elem_id="inspect-more") as self.fold, gr.Tabs():
-            with gr.Tab("Shares of each word", id="shares"):
+        with (
+            gr.Accordion("More views of this answer", open=False, elem_id="inspect-more") as self.fold,
+            gr.Tabs(overflow_behavior="wrap"),
+        ):
+            with gr.Tab("Shares", id="shares"):
                 self.bars = gr.Plot(show_label=False, elem_id="inspect-bars")
-            with gr.Tab("Layers and heads", id="heads"):
+            with gr.Tab("Heads", id="heads"):
                 self.heads = clickable(elem_id="inspect-heads-grid")
-            with gr.Tab("What the method did", id="method"):
+            with gr.Tab("Method", id="method"):
                 self.method = gr.HTML(elem_id="inspect-method")
                 self.moved = gr.Plot(show_label=False, elem_id="inspect-moved")
-            with gr.Tab("Save the map", id="save"):
+            with gr.Tab("Save", id="save"):
                 gr.HTML(
                     "<p>The map as it is shown now. The files show the picture and name the words of the answer.</p>"
                 )

@@ -205,6 +205,7 @@ def share_bars(words: Sequence[str], parts: Float[Tensor, "parts words"], names:
         )
     figure.update_layout(
         barmode="stack",
+        legend_traceorder="normal",
         bargap=0.25,
         xaxis={"tickformat": ".0%", "range": [0, 1], "fixedrange": True},
         yaxis={"tickvals": places, "ticktext": [_short(w) for w in words], "autorange": "reversed", "fixedrange": True},
