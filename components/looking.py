@@ -61,9 +61,9 @@ KINDS = {
         "against a generic question", "log₂ of times as much", "2 to the %{z:+.2f} times as much", signed=True
     ),
     GRADIENT: Kind("gradient × attention", "nats gained", "%{z:.5f} nats"),
-    "ablation": Kind("loss without each patch (slow)", slow=True, **_NATS),
-    "integrated gradients": Kind("integrated gradients (slow)", slow=True, **_NATS),
-    "Shapley values": Kind("Shapley values of 16 regions (slow)", slow=True, **_NATS),
+    "ablation": Kind("loss without each patch", slow=True, **_NATS),
+    "integrated gradients": Kind("integrated gradients", slow=True, **_NATS),
+    "Shapley values": Kind("Shapley values, 16 regions", slow=True, **_NATS),
 }
 
 

@@ -60,7 +60,8 @@ class Mapping:
             self.kind = gr.Dropdown(
                 [(kind.label, name) for name, kind in KINDS.items()],
                 label="Map",
-                min_width=120,
+                scale=2,
+                min_width=190,
                 filterable=False,
                 elem_id="inspect-kind",
             )
