@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 
-from components import exam, figures, html
+from components import answers, exam, figures, html
 from components.gallery import WHO, Shown, brought
 from components.handlers import plainly
 from components.looking import Looked, heat, highest, look
@@ -16,6 +16,7 @@ from components.studio import IN_ORDER, Studio
 from components.texts import kind_label
 from components.widgets import picked
 from unlearn_core.attention import difference
+from unlearn_core.methods.seen import seen_through
 from unlearn_core.vlm.errors import BadRequest
 
 MAP = 330
@@ -56,9 +57,12 @@ class Closer:
                     self.after_map = gr.Plot(show_label=False, elem_id="closer-after-map")
             gr.HTML("<h4>Difference <small>teal: looked at more after, amber: less</small></h4>")
             self.change_map = gr.Plot(show_label=False, elem_id="closer-change-map")
+            gr.HTML("<h4>What the method did to the picture</h4>")
+            self.method = gr.HTML(elem_id="closer-method")
+            self.moved = gr.Plot(show_label=False, elem_id="closer-moved")
 
     def wire(self, result: gr.Dropdown, rows: gr.HTML) -> None:
-        maps = [self.before_map, self.after_map, self.change_map]
+        maps = [self.before_map, self.after_map, self.change_map, self.method, self.moved]
         out = [self.hint, self.question, self.maps, self.before, self.after, *maps]
         quiet: Any = {
             "show_progress": "minimal",
@@ -93,7 +97,9 @@ class Closer:
         if not result:
             raise BadRequest("Please choose a result first.")
         self.studio.desk.put(request.session_hash, "closer", shown)
-        before, after = look(self.studio.vlm, shown, question), look(self.studio.model(result), shown, question)
+        unlearned = self.studio.model(result)
+        before, after = look(self.studio.vlm, shown, question), look(unlearned, shown, question)
+        seen = None if shown.image is None else seen_through(self.studio.vlm, unlearned, before.prompt)
         before_map, after_map, change_map = maps(before, after)
         return {
             self.hint: f"<p><b>{escape(shown.title)}</b></p>",
@@ -104,6 +110,8 @@ class Closer:
             self.after: _said("after", after),
             self.after_map: after_map,
             self.change_map: change_map,
+            self.method: html.note("There is no picture.") if seen is None else answers.method(seen),
+            self.moved: answers.moved_map(before, seen),
         }
 
 
@@ -118,7 +126,7 @@ def _said(when: str, looked: Looked) -> str:
 def maps(before: Looked, after: Looked) -> tuple[go.Figure, go.Figure, go.Figure]:
     """Where both models looked, on one colour scale, and the difference on a scale with 0 in the middle."""
     image = before.shown.image
-    looked = [heat(x, None) if x.rows is not None else None for x in (before, after)]
+    looked = [heat(x) if x.rows is not None else None for x in (before, after)]
     known = [m for m in looked if m is not None]
     if image is None or not known:
         empty = figures.nothing("No map: there was no picture to look at, or nothing was said.", 120)

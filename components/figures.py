@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -34,28 +35,67 @@ def _seethrough(scale: str, low: float, high: float) -> list[list[object]]:
     ]
 
 
-_HEAT = _seethrough("Inferno", 0.28, 0.88)
+HEAT_SOLID = _seethrough("Inferno", 1.0, 1.0)
+HEAT = _seethrough("Inferno", 0.28, 0.88)
 _SERIES = ("#5b7fc7", "#9a6cc9", "#8a9aa6", "#c26a8f", "#6a9a4f", "#b58a2c")
 _LEGEND = {"showlegend": True, "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}}
-_CHANGE = [[0.0, "rgba(224,118,47,.95)"], [0.5, "rgba(255,255,255,.05)"], [1.0, "rgba(20,156,142,.95)"]]
+CHANGE = [[0.0, "rgba(224,118,47,.95)"], [0.5, "rgba(255,255,255,.05)"], [1.0, "rgba(20,156,142,.95)"]]
+
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in parts of the picture's width and height."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Boxes drawn around parts of a picture."""
+
+    boxes: Sequence[Box]
+    colour: str
+    dash: str = "solid"
 
 
 def heat_map(
-    image: Image.Image, values: Float[Tensor, "h w"], scale: tuple[float, float], height: int = 440
+    image: Image.Image,
+    values: Float[Tensor, "h w"],
+    scale: tuple[float, float],
+    height: int = 440,
+    *,
+    unit: str = "share of attention",
+    hover: str = "%{z:.3%}",
+    outlines: Sequence[Outline] = (),
 ) -> go.Figure:
     """A map over its picture. `scale` gives the values of the two ends of the colour bar; unseen places (NaN) stay clear."""
-    ends = {"colorscale": _HEAT, "zmin": scale[0], "zmax": scale[1]}
-    return _over(image, values, ends, "share of attention", height)
+    ends = {"colorscale": HEAT, "zmin": scale[0], "zmax": scale[1]}
+    share = "share" in unit
+    return _over(image, values, ends, unit, height, hover, outlines, ".2~%" if share else ".3~g")
 
 
-def change_map(image: Image.Image, values: Float[Tensor, "h w"], limit: float, height: int = 440) -> go.Figure:
-    """A difference over its picture, on a scale from -limit to +limit with 0 in the middle."""
-    ends = {"colorscale": _CHANGE, "zmin": -limit, "zmid": 0, "zmax": limit}
-    return _over(image, values, ends, "change of share", height)
+def change_map(
+    image: Image.Image,
+    values: Float[Tensor, "h w"],
+    limit: float,
+    height: int = 440,
+    *,
+    unit: str = "change of share",
+    hover: str = "%{z:+.3%}",
+    outlines: Sequence[Outline] = (),
+) -> go.Figure:
+    """Signed values over their picture, on a scale from -limit to +limit with 0 in the middle."""
+    ends = {"colorscale": CHANGE, "zmin": -limit, "zmid": 0, "zmax": limit}
+    share = "share" in unit
+    return _over(image, values, ends, unit, height, hover, outlines, "+.2~%" if share else "+.3~g")
 
 
 def _over(
-    image: Image.Image, values: Float[Tensor, "h w"], scale: dict[str, object], unit: str, tall: int
+    image: Image.Image,
+    values: Float[Tensor, "h w"],
+    scale: dict[str, object],
+    unit: str,
+    tall: int,
+    hover: str,
+    outlines: Sequence[Outline],
+    ticks: str,
 ) -> go.Figure:
     width, height = image.size
     rows, cols = values.shape
@@ -69,11 +109,13 @@ def _over(
             y0=height / rows / 2,
             dy=height / rows,
             hoverongaps=False,
-            hovertemplate="%{z:.4f}<extra></extra>",
-            colorbar=_bar(unit),
+            hovertemplate=f"{hover}<extra></extra>",
+            colorbar=_bar(unit, ticks),
             **scale,
         )
     )
+    for outline in outlines:
+        figure.add_scatter(**_around(outline, width, height))
     figure.update_layout(
         images=[
             {
@@ -87,20 +129,32 @@ def _over(
             }
             | {"sizing": "stretch", "layer": "below"}
         ],
+        showlegend=False,
         xaxis={"range": [0, width], "visible": False, "constrain": "domain", "fixedrange": True},
         yaxis={"range": [height, 0], "visible": False, "scaleanchor": "x", "constrain": "domain", "fixedrange": True},
     )
     return _plain(figure, tall)
 
 
-def _bar(unit: str) -> dict[str, object]:
+def _around(outline: Outline, width: int, height: int) -> dict[str, Any]:
+    """All boxes as one line with gaps, which is drawn much faster than a shape for each."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for x0, y0, x1, y1 in outline.boxes:
+        x += [x0 * width, x1 * width, x1 * width, x0 * width, x0 * width, None]
+        y += [y0 * height, y0 * height, y1 * height, y1 * height, y0 * height, None]
+    line = {"color": outline.colour, "width": 2, "dash": outline.dash}
+    return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
+
+
+def _bar(unit: str, ticks: str) -> dict[str, object]:
     title = {"text": unit, "side": "bottom"}
     place = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.02, "yanchor": "top", "len": 0.92}
     return {
         "thickness": 10,
         "outlinewidth": 0,
         "title": title,
-        "tickformat": ".2~%",
+        "tickformat": ticks,
         "nticks": 5,
         "tickangle": 0,
         **place,
@@ -126,6 +180,76 @@ def share_lines(words: Sequence[str], shares: Float[Tensor, "layers words"], cho
         yaxis={"title": "on the picture", "tickformat": ".0%", "rangemode": "tozero"},
     )
     return _plain(figure, 210)
+
+
+PART_COLOURS = (KEEP, "#3b4fa8", "#c2a13c", "rgba(123,136,148,.45)")
+
+
+def share_bars(words: Sequence[str], parts: Float[Tensor, "parts words"], names: Sequence[str]) -> go.Figure:
+    """How the attention of each word is shared out, as one bar per word; the parts of each sum to 1."""
+    places = list(range(len(words)))
+    figure = go.Figure()
+    for name, values, colour in zip(names, parts.tolist(), PART_COLOURS, strict=True):
+        figure.add_bar(
+            y=places,
+            x=values,
+            name=name,
+            orientation="h",
+            marker={"color": colour, "line": {"width": 0}},
+            customdata=[_short(w) for w in words],
+            text=[f"{v:.0%}" if v >= 0.06 else "" for v in values],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            hovertemplate="%{customdata}: %{x:.2%} on " + name + "<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        legend_traceorder="normal",
+        bargap=0.25,
+        xaxis={"tickformat": ".0%", "range": [0, 1], "fixedrange": True},
+        yaxis={"tickvals": places, "ticktext": [_short(w) for w in words], "autorange": "reversed", "fixedrange": True},
+        **_LEGEND,
+    )
+    return _plain(figure, 90 + 26 * len(words))
+
+
+def falls(fractions: Sequence[float], marked: Sequence[float], random: Sequence[Sequence[float]]) -> go.Figure:
+    """What blanking what a map marks costs an answer, against blanking as much at random (mean, and lowest to highest)."""
+    x = [f"{f:.0%}" for f in fractions]
+    mean = [sum(r) / len(r) for r in random]
+    reach: Any = {
+        "array": [max(r) - m for r, m in zip(random, mean, strict=True)],
+        "arrayminus": [m - min(r) for r, m in zip(random, mean, strict=True)],
+        "color": INK,
+        "thickness": 1.2,
+    }
+    figure = go.Figure()
+    hover = "%{y:.3f} nats<extra>%{x} blanked, "
+    figure.add_scatter(
+        x=x,
+        y=marked,
+        name="what the map marks",
+        mode="lines+markers",
+        line={"color": FORGET, "width": 2.5},
+        marker={"symbol": "square", "size": 8},
+        hovertemplate=hover + "what the map marks</extra>",
+    )
+    figure.add_scatter(
+        x=x,
+        y=mean,
+        error_y=reach,
+        name="at random",
+        mode="lines+markers",
+        line={"color": INK, "width": 1.5, "dash": "dot"},
+        hovertemplate=hover + "mean at random</extra>",
+    )
+    figure.update_layout(
+        xaxis={"title": "of the picture blanked", "type": "category"},
+        yaxis={"title": "loss in nats", "rangemode": "tozero"},
+        **_LEGEND,
+    )
+    return _plain(figure, 190)
 
 
 def losses(steps: Sequence[Step]) -> go.Figure:

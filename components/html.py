@@ -36,6 +36,11 @@ def note(text: str, tone: str = "plain") -> str:
     return f'<p class="note {escape(tone)}">{escape(text)}</p>'
 
 
+def working(text: str) -> str:
+    """What is being done, and how far it is."""
+    return f'<p class="doing" role="status">{escape(text)}</p>'
+
+
 def chip(text: str, tone: str) -> str:
     return f'<span class="chip {escape(tone)}">{escape(text)}</span>'
 

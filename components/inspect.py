@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from components import answers, html
+from components.deeper import Deeper
 from components.gallery import UPLOAD, WHO, Shown, brought
 from components.handlers import plainly
-from components.looking import EVERY, Looked, follow, look
+from components.looking import ATTENTION, EVERYTHING, KINDS, Choice, Looked, Maps, follow, look, prepare
+from components.mapping import Mapping
 from components.studio import IN_ORDER, ORIGINAL, Studio
 from components.widgets import clickable, picked, picker
 from unlearn_core.vlm.errors import BadRequest
@@ -27,7 +31,7 @@ class InspectPage:
 
     def _start(self, ref: str) -> Looked:
         shown = self.studio.collection.shown(ref)
-        return look(self.studio.vlm, shown, shown.asks[0].question)
+        return look(self.studio.vlm, shown, shown.asks[0].question, ORIGINAL)
 
     # -- what is on the page ------------------------------------------------------------------------------------------
 
@@ -77,7 +81,7 @@ class InspectPage:
                     visible=False,
                 )
                 self.answer = gr.HTML(answers.said(start), elem_id="inspect-answer")
-                self.words = clickable(answers.words(start, None), elem_id="inspect-words")
+                self.words = clickable(answers.words(start, EVERYTHING), elem_id="inspect-words")
                 with gr.Row():
                     self.another = gr.Button(
                         "Another photograph", min_width=120, elem_id="inspect-another", interactive=bool(cards)
@@ -88,32 +92,13 @@ class InspectPage:
                         elem_id="inspect-forget",
                         interactive=answers.can_forget(start),
                     )
+                self.deeper = Deeper(self.studio, self._looked)
             with gr.Column(scale=5, min_width=300):
-                self.map = gr.Plot(answers.heat_map(start, None), show_label=False, elem_id="inspect-map")
-                with gr.Row():
-                    self.layer = gr.Dropdown(
-                        answers.choices("layer", answers.shape(start)[0]),
-                        value=EVERY,
-                        label="Layer",
-                        min_width=110,
-                        filterable=False,
-                        elem_id="inspect-layer",
-                    )
-                    self.head = gr.Dropdown(
-                        answers.choices("head", answers.shape(start)[1]),
-                        value=EVERY,
-                        label="Head",
-                        min_width=110,
-                        filterable=False,
-                        elem_id="inspect-head",
-                    )
-                self.lines = gr.Plot(answers.share_lines(start, None), show_label=False, elem_id="inspect-lines")
-        self.word = gr.State(answers.WHOLE)
+                self.mapping = Mapping(self.studio, self._looked, start)
 
     def _wire(self) -> None:
-        drawn = [self.word, self.words, self.map, self.lines]
-        out = [self.title, self.suggestions, self.question, self.answer, self.another, self.forget, self.about]
-        out += [self.layer, self.head, *drawn]
+        drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn]
+        out = [self.title, self.suggestions, self.question, self.answer, self.another, self.forget, self.about, *drawn]
         # One at a time and in order, so that the page always shows what was clicked last.
         quiet: Any = {
             "show_progress": "minimal",
@@ -121,22 +106,22 @@ class InspectPage:
             "api_visibility": "private",
             **IN_ORDER,
         }
-        asking = [self.question, self.model, self.layer, self.head]
+        asking = [self.question, self.model, self.mapping.choice, self.deeper.opened]
         self.picker.input(self._pick, [self.picker, *asking], out, **quiet)
         self.upload.upload(self._bring, [self.upload, *asking], [*out, self.picker], **quiet)
         self.another.click(self._another, asking, out, **quiet)
         self.suggestions.select(self._suggested, asking, out, **quiet)
         gr.on([self.ask.click, self.question.submit, self.model.input], self._ask, asking, out, **quiet)
-        still: Any = {"show_progress": "hidden", "api_visibility": "private"}
-        self.words.select(self._word, [self.layer, self.head], drawn, **still)
-        gr.on([self.layer.input, self.head.input], self._redraw, [self.word, self.layer, self.head], drawn, **still)
+        more = [self.deeper.opened, self.words, *self.deeper.drawn]
+        self.mapping.wire(self.words, self.deeper.heads, more, self._drawn)
+        self.deeper.wire(self.mapping.choice)
 
     # -- events -------------------------------------------------------------------------------------------------------
 
     def load(self, request: gr.Request) -> Any:
         """Give a new browser session the example that the page opens with, and the models there are."""
         if self.start is not None:
-            self.studio.desk.put(request.session_hash, "looked", self.start)
+            self.studio.desk.put(request.session_hash, "looked", replace(self.start, maps=Maps()))
         return self.refresh(ORIGINAL)
 
     @plainly
@@ -147,39 +132,33 @@ class InspectPage:
         return gr.Dropdown(choices=models, value=chosen if there else ORIGINAL, visible=len(models) > 1)
 
     @plainly
-    def _pick(self, chosen: list[str], question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
-        return self._turn_to(self.studio.collection.shown(str(chosen[0])), question, model, layer, head, request)
+    def _pick(
+        self, chosen: list[str], question: str, model: str, choice: Choice, opened: bool, request: gr.Request
+    ) -> Any:
+        return self._turn_to(self.studio.collection.shown(str(chosen[0])), question, model, choice, opened, request)
 
     @plainly
-    def _bring(self, path: str, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
-        return {**self._turn_to(brought(path), question or WHO, model, layer, head, request), self.picker: []}
+    def _bring(self, path: str, question: str, model: str, choice: Choice, opened: bool, request: gr.Request) -> Any:
+        return {**self._turn_to(brought(path), question or WHO, model, choice, opened, request), self.picker: []}
 
     @plainly
-    def _another(self, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+    def _another(self, question: str, model: str, choice: Choice, opened: bool, request: gr.Request) -> Any:
         ref = self.studio.collection.another(self._looked(request).shown.ref)
         if ref is None:
             raise BadRequest("There is only one picture of this. Please choose another one.")
-        return self._turn_to(self.studio.collection.shown(ref), question, model, layer, head, request)
+        return self._turn_to(self.studio.collection.shown(ref), question, model, choice, opened, request)
 
     @plainly
     def _suggested(
-        self, question: str, model: str, layer: str, head: str, request: gr.Request, event: gr.EventData
+        self, question: str, model: str, choice: Choice, opened: bool, request: gr.Request, event: gr.EventData
     ) -> Any:
         shown = self._looked(request).shown
         ask = next((a for a in shown.asks if a.label == picked(event)), None)
-        return self._show(shown, ask.question if ask else question, model, layer, head, request)
+        return self._show(shown, ask.question if ask else question, model, choice, opened, request)
 
     @plainly
-    def _ask(self, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
-        return self._show(self._looked(request).shown, question, model, layer, head, request)
-
-    @plainly
-    def _word(self, layer: str, head: str, request: gr.Request, event: gr.EventData) -> Any:
-        return self._drawn(self._looked(request), picked(event), layer, head)
-
-    @plainly
-    def _redraw(self, word: str, layer: str, head: str, request: gr.Request) -> Any:
-        return self._drawn(self._looked(request), word, layer, head)
+    def _ask(self, question: str, model: str, choice: Choice, opened: bool, request: gr.Request) -> Any:
+        return self._show(self._looked(request).shown, question, model, choice, opened, request)
 
     @plainly
     def mark(self, marked: list[str], request: gr.Request) -> Any:
@@ -192,16 +171,22 @@ class InspectPage:
     def _looked(self, request: gr.Request) -> Looked:
         return self.studio.desk.get(request.session_hash, "looked", Looked)
 
-    def _turn_to(self, shown: Shown, question: str, model: str, layer: str, head: str, request: gr.Request) -> Any:
+    def _turn_to(
+        self, shown: Shown, question: str, model: str, choice: Choice, opened: bool, request: gr.Request
+    ) -> Any:
         before = self._looked(request).shown if self.start is not None else None
-        return self._show(shown, follow(before, question, shown), model, layer, head, request)
+        return self._show(shown, follow(before, question, shown), model, choice, opened, request)
 
     def _show(
-        self, shown: Shown, question: str, model: str, layer: str, head: str, request: gr.Request
+        self, shown: Shown, question: str, model: str, choice: Choice, opened: bool, request: gr.Request
     ) -> dict[Any, Any]:
-        looked = look(self.studio.model(model), shown, question)
-        self.studio.desk.put(request.session_hash, "looked", looked)
-        layers, heads = answers.shape(looked)
+        vlm, desk = self.studio.model(model), self.studio.desk
+        looked = look(vlm, shown, question, model, desk.find(request.session_hash, "looked", Looked))
+        # Another answer begins with its whole, and what is slow to make waits until it is asked for.
+        kind = ATTENTION if KINDS[choice.kind].slow or looked.rows is None else choice.kind
+        choice = replace(choice, words=(), place=None, kind=kind).of(looked)
+        deque(prepare(vlm, looked, choice), maxlen=0)
+        desk.put(request.session_hash, "looked", looked)
         return {
             self.title: answers.title(shown),
             self.suggestions: answers.suggestions(looked),
@@ -210,16 +195,13 @@ class InspectPage:
             self.another: gr.Button(interactive=shown.ref != UPLOAD),
             self.forget: gr.Button(interactive=answers.can_forget(looked)),
             self.about: gr.HTML(visible=shown.ref == UPLOAD),
-            self.layer: gr.Dropdown(choices=answers.choices("layer", layers)),
-            self.head: gr.Dropdown(choices=answers.choices("head", heads)),
-            **self._drawn(looked, answers.WHOLE, layer, head),
+            **self._drawn(looked, choice, opened),
         }
 
-    def _drawn(self, looked: Looked, word: str, layer: str, head: str) -> dict[Any, Any]:
-        place = int(word) if word.isdigit() and int(word) < len(looked.words) else None
+    def _drawn(self, looked: Looked, choice: Choice, opened: bool) -> dict[Any, Any]:
+        """Everything that another choice of words, layers, heads or kind of map changes."""
         return {
-            self.word: answers.WHOLE if place is None else str(place),
-            self.words: answers.words(looked, place),
-            self.map: answers.heat_map(looked, place, layer, head),
-            self.lines: answers.share_lines(looked, place, head),
+            self.words: answers.words(looked, choice),
+            **self.mapping.redraw(looked, choice),
+            **self.deeper.redraw(looked, choice, opened),
         }

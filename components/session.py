@@ -11,6 +11,8 @@ from unlearn_core.vlm.errors import StudioError
 T = TypeVar("T")
 
 SESSIONS = 24
+BYTES = 2 * 2**30
+"""What all sessions together may hold, as far as things tell their size."""
 
 
 class Gone(StudioError):
@@ -22,10 +24,11 @@ class Desk:
 
     Args:
         sessions: how many browser sessions may hold something at the same time.
+        limit: how many bytes the things that have `nbytes()` may take in all; one session alone may take more.
     """
 
-    def __init__(self, sessions: int = SESSIONS) -> None:
-        self._limit = sessions
+    def __init__(self, sessions: int = SESSIONS, limit: int = BYTES) -> None:
+        self._sessions, self._bytes = sessions, limit
         self._drawers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lock = Lock()
 
@@ -34,7 +37,7 @@ class Desk:
         with self._lock:
             self._drawers.setdefault(str(session), {})[name] = thing
             self._drawers.move_to_end(str(session))
-            while len(self._drawers) > self._limit:
+            while len(self._drawers) > 1 and (len(self._drawers) > self._sessions or self._nbytes() > self._bytes):
                 self._drawers.popitem(last=False)
 
     def get(self, session: str | None, name: str, kind: type[T]) -> T:
@@ -48,10 +51,26 @@ class Desk:
             self._drawers.move_to_end(str(session))
             return thing
 
+    def find(self, session: str | None, name: str, kind: type[T]) -> T | None:
+        """As `get`, None if there is no such thing."""
+        try:
+            return self.get(session, name, kind)
+        except Gone:
+            return None
+
     def clear(self, session: str | None) -> None:
         """Forget everything that a session holds."""
         with self._lock:
             self._drawers.pop(str(session), None)
+
+    def nbytes(self) -> int:
+        """Bytes of all that tells its size."""
+        with self._lock:
+            return self._nbytes()
+
+    def _nbytes(self) -> int:
+        things = (thing for drawer in self._drawers.values() for thing in drawer.values())
+        return sum(thing.nbytes() for thing in things if hasattr(thing, "nbytes"))
 
     def __len__(self) -> int:
         return len(self._drawers)

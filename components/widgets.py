@@ -26,7 +26,7 @@ _PICK = (
 let last = null;
 element.addEventListener('click', e => {
   const b = e.target.closest('[data-pick]');
-  if (b) { last = b.dataset.pick; trigger('select', {pick: last}); }
+  if (b) { last = b.dataset.pick; trigger('select', {pick: last, more: e.ctrlKey || e.metaKey || e.shiftKey}); }
 });
 watch('value', () => { if (document.activeElement === document.body) again(last); });
 """
@@ -41,6 +41,11 @@ def clickable(value: str = "", **kwargs: Any) -> gr.HTML:
 def picked(event: gr.EventData) -> str:
     """Which element was clicked. Comes from the browser: treat it as any other input."""
     return str(getattr(event, "pick", ""))
+
+
+def adds(event: gr.EventData) -> bool:
+    """Whether a key was held down that adds to what is chosen instead of choosing anew."""
+    return getattr(event, "more", False) is True
 
 
 _CARDS = """<div class="cards" role="${many ? 'group' : 'radiogroup'}" aria-label="${heading}">${cards.map((c, i) =>

@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo import ZOO, save
 
 from unlearn_core import bundle
+from unlearn_core.attention import Scorer, boxes, faithfulness, gradient_rows, places_at, token_map
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import module_from_pretrained
 from unlearn_core.methods.base import Module
@@ -304,6 +305,30 @@ def test_attention_of_the_question_is_that_of_asking(vlm: VLM, prompts: list[Pro
         rows = answers[i].rows
         assert rows is not None
         torch.testing.assert_close(attention, rows.question, atol=1e-5, rtol=0)
+
+
+def test_maps_can_be_checked_and_differentiated(vlm: VLM, prompts: list[Prompt]) -> None:
+    """A point of the picture finds the token whose cell it lies in; gradients and a check reach the visual tokens."""
+    if not vlm.family.in_sequence:
+        return
+    answer = vlm.ask(prompts[:1], rows=True, max_new_tokens=3)[0]
+    rows = answer.rows
+    assert rows is not None
+    for box, place in zip(boxes(rows.tiles, range(rows.answer.shape[3])), places_in_order(rows.tiles), strict=True):
+        assert place in places_at(rows.tiles, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+    raised = gradient_rows(vlm, prompts[0], answer, [0, 2]).answer
+    assert raised.shape == (*rows.answer.shape[:2], 2, rows.answer.shape[3])
+    assert float(raised.max()) > 0
+    score = Scorer.of(vlm, prompts[0], answer, range(3))
+    with torch.no_grad():
+        assert float(score(score.tokens[None])) == pytest.approx(sum(answer.logprobs), abs=1e-3)
+    *_, found = faithfulness(score, token_map(rows, range(3)), rows.tiles, fractions=(0.3,), draws=2)
+    assert found.all != 0
+    assert 0 <= found.beaten <= 1
+
+
+def places_in_order(tiles: Sequence[Tile]) -> list[int]:
+    return sorted(int(i) for tile in tiles for i in tile.index)
 
 
 # -- forget ------------------------------------------------------------------------------------------------------------

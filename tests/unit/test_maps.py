@@ -37,7 +37,8 @@ def whole(rows: int, cols: int, box: tuple[float, float, float, float] = (0, 0, 
 def rows_of(layers: int = 2, heads: int = 3, tokens: int = 4, question: int = 5, side: int = 4) -> Rows:
     torch.manual_seed(0)
     answer, asked = (torch.rand(layers, heads, n, side * side).softmax(-1) * 0.8 for n in (tokens, question))
-    return Rows(answer, asked, ("",) * question, (whole(side, side),))
+    share = torch.full((layers, heads, tokens), 0.1)
+    return Rows(answer, asked, ("",) * question, (whole(side, side),), share, share / 2)
 
 
 # -- geometry ---------------------------------------------------------------------------------------------------------

@@ -35,13 +35,28 @@ def token_map(
         IndexError: one of them does not exist.
     """
     values: Tensor = getattr(rows, of)
-    for dim, chosen in enumerate((layers, heads, tokens)):
-        if chosen is None:
-            continue
-        if len(chosen) == 0:
-            raise ValueError("There is nothing to average: choose at least one token, layer and head.")
-        values = values.index_select(dim, torch.as_tensor(chosen, dtype=torch.long, device=values.device))
-    return values.mean((0, 1, 2))
+    return average(chosen(values, layers, heads), 2, tokens).mean((0, 1))
+
+
+def chosen(
+    values: Float[Tensor, "layers heads *rest"], layers: Sequence[int] | None, heads: Sequence[int] | None
+) -> Float[Tensor, "some_layers some_heads *rest"]:
+    """The values of some layers and heads (None: all). Raises ValueError if there are none, IndexError if one is unknown."""
+    for dim, wanted in enumerate((layers, heads)):
+        if wanted is not None:
+            values = _select(values, dim, wanted)
+    return values
+
+
+def average(values: Tensor, dim: int, wanted: Sequence[int]) -> Tensor:
+    """The mean of some entries along one dimension. Raises as `chosen` does."""
+    return _select(values, dim, wanted).mean(dim)
+
+
+def _select(values: Tensor, dim: int, wanted: Sequence[int]) -> Tensor:
+    if len(wanted) == 0:
+        raise ValueError("There is nothing to average: choose at least one token, layer and head.")
+    return values.index_select(dim, torch.as_tensor(wanted, dtype=torch.long, device=values.device))
 
 
 def image_share(rows: Rows, of: Of = "answer") -> Float[Tensor, "layers heads tokens"]:

@@ -1,8 +1,8 @@
 """Keep chosen attention rows while SDPA computes the output.
 
 Registers the attention implementation `vlm_rows`: plain SDPA, and inside `capturing(...)` in addition an explicit
-softmax of the wanted rows only. No map of sequence length squared is ever stored, nor built where SDPA can do without. Outside `capturing` nothing
-is added. While answers are generated only the queries are put aside; their rows are computed together at the end, which
+softmax of the wanted rows only. No map of sequence length squared is ever stored, nor built where SDPA can do without.
+Inside `tracing(...)` the wanted rows stand in the graph, for gradients. Outside both nothing is added. While answers are generated only the queries are put aside; their rows are computed together at the end, which
 takes a fraction of the time of one small softmax per token and layer.
 """
 
@@ -48,7 +48,7 @@ class Capture:
 
     Args:
         rows: positions in the prefill whose rows are kept; ragged rows are filled up with any valid position.
-        cols: key positions that are kept, likewise ragged.
+        cols: key positions that are kept, likewise ragged; some may lie beyond the prompt, in what is yet to come.
         layers: which decoder layers, or None for all.
         stop_after: end the pass with `LayersDone` once this layer is stored.
 
@@ -65,7 +65,23 @@ class Capture:
     waiting: dict[int, Waiting] = field(default_factory=dict)
 
 
+@dataclass
+class Trace:
+    """Attention rows of one prompt that stand in the graph of its forward pass, so that a gradient reaches them.
+
+    Args:
+        rows: positions whose rows are traced.
+
+    `kept[layer]` holds the rows (1, heads, r, keys) without graph, and zeros of the same shape that were added to them:
+    what depends on the pass can be differentiated by these.
+    """
+
+    rows: Int[Tensor, " r"]
+    kept: dict[int, tuple[Float[Tensor, "1 h r k"], Float[Tensor, "1 h r k"]]] = field(default_factory=dict)
+
+
 _active: ContextVar[Capture | None] = ContextVar("vlm_rows", default=None)
+_traced: ContextVar[Trace | None] = ContextVar("vlm_rows_traced", default=None)
 
 
 @contextmanager
@@ -78,6 +94,16 @@ def capturing(capture: Capture) -> Iterator[Capture]:
         _active.reset(token)
     for layer in list(capture.waiting):
         _finish(capture, layer)
+
+
+@contextmanager
+def tracing(trace: Trace) -> Iterator[Trace]:
+    """Put the rows of `trace` into the graph of this thread's forward passes, which must be of one prompt without cache."""
+    token = _traced.set(trace)
+    try:
+        yield trace
+    finally:
+        _traced.reset(token)
 
 
 def _take(x: Tensor, index: Int[Tensor, "b k"], dim: int) -> Tensor:
@@ -169,11 +195,10 @@ def _mask_of(waiting: Waiting) -> Tensor:
 
 
 def _columns(probs: Float[Tensor, "b h r k"], cols: Int[Tensor, "b c"], dropped: int) -> Float[Tensor, "b h r c"]:
-    """The wanted columns; those whose keys have been dropped get no attention."""
-    index = cols[:, None, None].expand(*probs.shape[:3], cols.shape[1])
-    if not dropped:
-        return probs.gather(3, index)
-    return probs.gather(3, (index - dropped).clamp(min=0)).masked_fill(index < dropped, 0.0)
+    """The wanted columns; those whose keys have been dropped, or have not come yet, get no attention."""
+    index = (cols - dropped)[:, None, None].expand(*probs.shape[:3], cols.shape[1])
+    length = probs.shape[3]
+    return probs.gather(3, index.clamp(0, length - 1)).masked_fill((index < 0) | (index >= length), 0.0)
 
 
 def _capped_attention(
@@ -191,10 +216,38 @@ def _capped_attention(
         places = torch.arange(k_len, device=query.device)
         mask = places <= places[k_len - q_len :, None]
     probs = row_softmax(query, key, None if mask is None else mask[..., :k_len], scaling, softcap)
-    probs = probs.nan_to_num(0.0).to(value.dtype)  # a row of padding attends to nothing
-    (b, h), hk = query.shape[:2], key.shape[1]
-    out = torch.matmul(probs.reshape(b, hk, h // hk * q_len, k_len), value)
-    return out.reshape(b, h, q_len, -1).transpose(1, 2).contiguous()
+    return _weighted(probs.nan_to_num(0.0), value)  # a row of padding attends to nothing
+
+
+def _weighted(probs: Float[Tensor, "b h r k"], value: Float[Tensor, "b hk k d"]) -> Float[Tensor, "b r h d"]:
+    """What rows of attention read; value heads may be fewer than query heads."""
+    (b, h, r, k), hk = probs.shape, value.shape[1]
+    out = torch.matmul(probs.to(value.dtype).reshape(b, hk, h // hk * r, k), value)
+    return out.reshape(b, h, r, -1).transpose(1, 2).contiguous()
+
+
+def _with_traced_rows(
+    trace: Trace,
+    layer: int,
+    out: Float[Tensor, "1 q h d"],
+    query: Float[Tensor, "1 h q d"],
+    key: Float[Tensor, "1 hk k d"],
+    value: Float[Tensor, "1 hk k d"],
+    mask: Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+    causal: bool,
+) -> Float[Tensor, "1 q h d"]:
+    """The output of attention, its traced rows computed anew from a softmax that stands in the graph."""
+    rows, length = trace.rows.to(query.device), key.shape[2]
+    if mask is not None:
+        mask = (mask if mask.shape[2] == 1 else mask[:, :, rows])[..., :length]
+    elif causal:
+        mask = torch.arange(length, device=query.device) <= rows[:, None]
+    probs = row_softmax(query[:, :, rows], key, mask, scaling, softcap)
+    nudge = torch.zeros_like(probs, requires_grad=True)
+    trace.kept[layer] = probs.detach(), nudge
+    return out.index_copy(1, rows, _weighted(probs + nudge, value))
 
 
 def rows_attention(
@@ -219,10 +272,14 @@ def rows_attention(
         if layer == capture.stop_after:
             raise LayersDone
     if softcap is not None:
-        return _capped_attention(query, key, value, attention_mask, scaling, softcap, causal), None
-    out, _ = sdpa_attention_forward(
-        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
-    )
+        out = _capped_attention(query, key, value, attention_mask, scaling, softcap, causal)
+    else:
+        out, _ = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=is_causal, **kwargs
+        )
+    trace = _traced.get()
+    if trace is not None and layer is not None:
+        out = _with_traced_rows(trace, layer, out, query, key, value, attention_mask, scaling, softcap, causal)
     return out, None
 
 

@@ -193,7 +193,7 @@ class VLM:
         inputs = self.inputs(batch, self.tokens(batch))
         if rows:
             self.require_rows()
-        capture = _capture_of(batch) if rows else None
+        capture = _capture_of(batch, room=max_new_tokens) if rows else None
         model: Any = self.model
 
         def run() -> Any:
@@ -234,11 +234,14 @@ class VLM:
     def _rows(self, batch: Batch, capture: Capture, i: int, length: int) -> Rows:
         n, q = len(batch.visual[i]), len(batch.question[i])
         kept = [capture.kept[k] for k in sorted(capture.kept)]
-        said = [torch.cat([first[i, :, -1:, :n], *(x[i, :, :, :n] for x in more)], 1) for first, *more in kept]
-        answer = torch.stack([x[:, : max(1, length)] for x in said]).cpu()
+        said = torch.stack([torch.cat([first[i, :, -1:], *(x[i] for x in more)], 1) for first, *more in kept])
+        said = said[:, :, : max(1, length)].cpu()
         asked = torch.stack([first[i, :, :q, :n] for first, *_ in kept]).cpu()
+        widths = [max(1, *map(len, places)) for places in (batch.visual, batch.question)]
+        on_picture, on_question, on_answer = said.split([*widths, said.shape[3] - sum(widths)], 3)
         pieces = pieces_of(self.tokenizer, batch.ids[i, batch.question[i]].tolist())
-        return Rows(answer, asked, pieces, self._tiles(batch, i))
+        shares = on_question[..., :q].sum(-1), on_answer.sum(-1)
+        return Rows(on_picture[..., :n].clone(), asked, pieces, self._tiles(batch, i), *shares)
 
     # -- score --------------------------------------------------------------------------------------------------------
 
@@ -362,12 +365,17 @@ def pieces_of(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     return tuple(pieces)
 
 
-def _capture_of(batch: Batch, layers: frozenset[int] | None = None, stop_after: int | None = None) -> Capture:
-    """Keep the question's rows and the last row, at the visual tokens' columns."""
-    last = batch.ids.shape[1] - 1
-    rows = _ragged([*batch.question], last)
-    rows = torch.cat([rows, torch.full((len(batch), 1), last)], 1)
-    return Capture(rows, _ragged([*batch.visual], 0), layers, stop_after)
+def _capture_of(
+    batch: Batch, layers: frozenset[int] | None = None, stop_after: int | None = None, room: int = 0
+) -> Capture:
+    """Keep the question's rows and the last row, at the columns of the visual tokens, of the question's tokens, and of
+    as many tokens after the prompt as there is `room` for."""
+    length = batch.ids.shape[1]
+    rows = _ragged([*batch.question], length - 1)
+    rows = torch.cat([rows, torch.full((len(batch), 1), length - 1)], 1)
+    coming = torch.arange(length, length + room).expand(len(batch), room)
+    cols = torch.cat([_ragged([*batch.visual], 0), _ragged([*batch.question], 0), coming], 1)
+    return Capture(rows, cols, layers, stop_after)
 
 
 def _ragged(indices: list[Int[Tensor, " k"]], fill: int) -> Int[Tensor, "b k"]:

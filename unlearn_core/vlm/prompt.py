@@ -69,15 +69,20 @@ class Rows:
     """Attention of chosen tokens on the visual tokens, raw softmax (what is missing to 1 fell on other tokens).
 
     `answer[:, :, t]` is the row that predicted answer token t. `question` has one row per token of the question's text.
+    `on_question` and `on_answer` are the shares of the answer's rows that fell on the question's tokens and on the
+    answer's own earlier tokens.
     """
 
     answer: Float[Tensor, "layers heads t n"]
     question: Float[Tensor, "layers heads q n"]
     question_pieces: tuple[str, ...]
     tiles: tuple[Tile, ...]
+    on_question: Float[Tensor, "layers heads t"]
+    on_answer: Float[Tensor, "layers heads t"]
 
     def nbytes(self) -> int:
-        return sum(x.element_size() * x.nelement() for x in (self.answer, self.question))
+        """Bytes of all rows and shares."""
+        return sum(x.nbytes for x in (self.answer, self.question, self.on_question, self.on_answer))
 
 
 @dataclass(frozen=True, eq=False)
