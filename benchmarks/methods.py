@@ -29,7 +29,7 @@ from unlearn_core.demo.request import exam, forget_request
 from unlearn_core.demo.world import FORGET_SPLIT
 from unlearn_core.evaluation.compare import Compared, beside
 from unlearn_core.evaluation.status import Status
-from unlearn_core.methods import ALL_METHODS
+from unlearn_core.methods import ALL_METHODS, BASELINES
 from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM, Answer
 from unlearn_core.vlm.loading import DEMO, RETAIN_ONLY
@@ -80,19 +80,28 @@ def measure(before: VLM, after: VLM, questions: tuple[Example, ...]) -> dict[str
     return out | {"score": harmonic_mean([1 - float(out["leak"]), *kept])}
 
 
+def tuned(name: str) -> dict[str, Any]:
+    """A baseline runs at the learning rate with the best score of those that `benchmarks.options` tried on other people of
+    the demo, our methods at their defaults."""
+    path = RESULTS / f"options_{name}.json"
+    if name not in BASELINES or not path.is_file():
+        return {}
+    return max(json.loads(path.read_text())["rows"], key=lambda row: row["score"])["options"]
+
+
 def one(name: str, which: int, pictures: int, others: int) -> dict[str, Any]:
     """Fit `name` on forget set number `which` and measure the result."""
     people = SETS[which]
     vlm = VLM.load(DEMO, device="cpu")
     questions = exam(people, pictures=pictures, others=others, seed=1000 + which)
-    seconds, stored, size, after, report = 0.0, 0, 0, vlm, {}
+    seconds, stored, size, after, report, options = 0.0, 0, 0, vlm, {}, tuned(name)
     if name == "retain-only":
         after = VLM.load(RETAIN_ONLY, device="cpu")
     if name in ALL_METHODS:
         method = ALL_METHODS[name]
         request = forget_request(people, seed=which)
         began = time.perf_counter()
-        fit = method.start(vlm, request, from_values(method.config, {"seed": which}))
+        fit = method.start(vlm, request, from_values(method.config, {"seed": which, **options}))
         for _ in fit:
             pass
         seconds = time.perf_counter() - began
@@ -104,6 +113,7 @@ def one(name: str, which: int, pictures: int, others: int) -> dict[str, Any]:
     return {
         "name": name,
         "set": which,
+        "options": options,
         **measured,
         "seconds": seconds,
         "peak_mb": peak,
