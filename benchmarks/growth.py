@@ -46,9 +46,9 @@ PEOPLE = (
     "p03",
     "p04",
 )
-SIDES = (64, 128, 192, 256)
-"""Pixels; with patches of 8 that is 64, 256, 576 and 1,024 visual tokens."""
-WIDTHS = (128, 256, 512, 1024)
+SIDES = (64, 128, 192)
+"""Pixels; with patches of 8 that is 64, 256 and 576 visual tokens."""
+WIDTHS = (128, 256, 512)
 """Of vision tower and language model alike."""
 STEPS = 20
 
@@ -92,7 +92,7 @@ def timed(vlm: VLM, name: str, request: ForgetRequest, options: dict[str, Any]) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", nargs="+", type=int, default=[1, 2, 4, 8, 16])
+    parser.add_argument("--people", nargs="+", type=int, default=[1, 4, 16])
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES)
     parser.add_argument("--widths", nargs="+", type=int, default=WIDTHS)
     parser.add_argument("--threads", type=int, default=2)
