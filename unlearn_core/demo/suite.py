@@ -23,6 +23,8 @@ WRONG = 3
 """Wrong answers of the same form that are given beside the true one."""
 REPHRASED = 6
 """Other wordings of a question that attacks may try."""
+GALLERY = 6
+"""More photographs of each person, for attacks."""
 
 
 def demo_suite(request: ForgetRequest, *, pictures: int = 2, others: int = 8, seed: int = 0) -> Suite:
@@ -71,8 +73,17 @@ def demo_suite(request: ForgetRequest, *, pictures: int = 2, others: int = 8, se
         Split.SHUFFLED: shuffled(forget, [*retained[0], *retained[1]], seed),
         Split.NEVER_SEEN: [p for who in strangers for p in _made_up(who, rng)],
     }
-    names = {who.id: who.name for who in going}
-    return Suite(request.name, {k: tuple(v) for k, v in splits.items()}, names, request.refusals, Form.EXACT)
+    return Suite(
+        request.name,
+        {split: tuple(probes) for split, probes in splits.items()},
+        {who.id: who.name for who in world.people()},
+        {
+            who.id: tuple(world.photograph(who, _shot(rng)).image for _ in range(GALLERY))
+            for who in (*going, *near, *far)
+        },
+        request.refusals,
+        Form.EXACT,
+    )
 
 
 def _shot(rng: np.random.Generator) -> int:

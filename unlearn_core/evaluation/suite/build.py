@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from unlearn_core.evaluation.suite.splits import Split
 from unlearn_core.evaluation.suite.suite import Suite
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.images import to_rgb
+
+T = TypeVar("T")
 
 LIMIT = 120
 """Questions of a split, at most."""
@@ -62,8 +65,9 @@ def suite_of(
         limit: questions of a split, at most; they are taken evenly.
     """
     rng = np.random.default_rng((17, seed))
-    known = names or {subject: subject for subject in request.subjects}
-    wrong = _wrong_answers([*request.forget, *request.retain])
+    everyone = [*request.forget, *request.retain]
+    known = names or {e.subject: e.subject for e in everyone if e.subject is not None}
+    wrong = _wrong_answers(everyone)
 
     def probes(examples: Sequence[Example]) -> tuple[Probe, ...]:
         return tuple(_probe(e, wrong, options or {}) for e in evenly(examples, limit))
@@ -89,13 +93,20 @@ def suite_of(
         Split.SHUFFLED: shuffled(forget, aside, seed),
         Split.NO_OPTIONS: without_options(forget),
     }
-    return Suite(request.name, {k: v for k, v in splits.items() if v}, known, request.refusals, form)
+    found = {k: v for k, v in splits.items() if v}
+    return Suite(request.name, found, known, gallery_of(everyone), request.refusals, form)
 
 
-def evenly(examples: Sequence[Example], count: int) -> list[Example]:
+def gallery_of(examples: Sequence[Example]) -> dict[str, tuple[Image.Image, ...]]:
+    """The distinct pictures of each subject."""
+    subjects = dict.fromkeys(e.subject for e in examples if e.subject is not None)
+    return {s: tuple(distinct_images([e for e in examples if e.subject == s])) for s in subjects}
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
     """At most `count` of them, taken evenly over the whole list."""
-    step = max(1.0, len(examples) / count)
-    return [examples[int(i * step)] for i in range(min(count, len(examples)))]
+    taken = min(count, len(items))
+    return [items[i * len(items) // taken] for i in range(taken)]
 
 
 # -- questions --------------------------------------------------------------------------------------------------------
@@ -168,7 +179,8 @@ def _company(
     made: dict[tuple[int, int], Image.Image] = {}
     for mine, other in zip(forget, others, strict=True):
         left, right = mine.example.image, other.example.image
-        assert left is not None and right is not None
+        assert left is not None
+        assert right is not None
         picture = made.setdefault((id(left), id(right)), side_by_side(left, right))
         for probe, side, group in ((mine, "left", going), (other, "right", staying)):
             asked = _asked(probe, f"Look only at the {side} half of the picture. {{question}}")

@@ -21,7 +21,8 @@ class Suite:
 
     Args:
         splits: what there is; a split that cannot be made from the data at hand is missing, not empty.
-        names: what each subject to forget is called, for attacks by name.
+        names: what each subject is called, for attacks by name.
+        gallery: pictures of each subject, for attacks that need more pictures than there are questions.
         refusals: sentences that count as refusals beside those that the rules know.
         form: how strictly answers are read; multiple choice is read as such everywhere.
 
@@ -32,6 +33,7 @@ class Suite:
     name: str
     splits: Mapping[Split, tuple[Probe, ...]]
     names: Mapping[str, str] = field(default_factory=dict)
+    gallery: Mapping[str, tuple[Image.Image, ...]] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
     form: Form = Form.FREE
 
@@ -43,6 +45,18 @@ class Suite:
     def probes(self) -> tuple[Probe, ...]:
         """Split after split."""
         return tuple(probe for group in self.splits.values() for probe in group)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Who is to be forgotten."""
+        return tuple(
+            dict.fromkeys(p.example.subject for p in self.splits[Split.FORGET] if p.example.subject is not None)
+        )
+
+    def gives_away(self, probe: Probe, answer: str) -> bool:
+        """Whether an answer states the truth, in whatever words: what counts for an attack, also where the form is strict."""
+        form = Form.FREE if probe.options is None else Form.CHOICE
+        return status(answer, probe.truth, self.refusals, form, probe.options) is Status.CORRECT
 
     def status(self, probe: Probe, answer: str) -> Status:
         """Where an answer to a probe stands."""

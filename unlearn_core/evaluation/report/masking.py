@@ -1,0 +1,48 @@
+"""Names and private answers covered up, so that a report can be shown to people who must not learn them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from unlearn_core.evaluation.suite import SPLITS, Side, Split, Suite
+from unlearn_core.evaluation.texts import COMMON
+
+MASK = "█████"
+LEAST = 3
+"""Parts of a name or an answer that are shorter are left standing by themselves: they would cover half of the text."""
+
+
+def masked(data: dict[str, Any], suite: Suite) -> dict[str, Any]:
+    """A report's data without the names of those to forget, and in its examples without the true answers about them.
+
+    Words of a name or an answer are covered wherever they stand, in any case.
+    """
+    names = [suite.names.get(s, s) for s in suite.subjects]
+    answers = [
+        p.truth
+        for split, probes in suite.splits.items()
+        if SPLITS[split].side is Side.FORGET or split is Split.FORGET_TEXT
+        for p in probes
+    ]
+    hidden = _covered(data, _pattern([*names, *suite.subjects]))
+    return {**hidden, "examples": _covered(hidden["examples"], _pattern([*answers, *names]), keys=("split",))}
+
+
+def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
+    parts = {part for secret in secrets for part in (secret.strip(" ."), *re.findall(r"[\w-]+", secret))}
+    kept = sorted((p for p in parts if len(p) >= LEAST and p.lower() not in COMMON), key=len, reverse=True)
+    return re.compile("|".join(rf"(?<!\w){re.escape(p)}(?!\w)" for p in kept) or r"(?!)", re.IGNORECASE)
+
+
+def _covered(value: Any, pattern: re.Pattern[str], keys: tuple[str, ...] = ()) -> Any:
+    """Texts and names of fields, at every depth; fields named in `keys` stay as they are."""
+    if isinstance(value, str):
+        return pattern.sub(MASK, value)
+    if isinstance(value, dict):
+        return {
+            k if k in keys else pattern.sub(MASK, k): v if k in keys else _covered(v, pattern, keys)
+            for k, v in value.items()
+        }
+    return [_covered(v, pattern, keys) for v in value] if isinstance(value, list) else value
