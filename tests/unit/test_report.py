@@ -60,7 +60,7 @@ def scored(text: str) -> Scored:
 
 
 def data_of(suite: Suite, answer: str, title: str = "A run", **more: Any) -> dict[str, Any]:
-    before, after = evaluation(suite, "before"), evaluation(suite, answer, answer)
+    before, after = evaluation(suite, "before"), evaluation(suite, "after", answer)
     facts = Facts(title, f"Forget: {title}", title, "0" * 64, title, {title: title}, (title,))
     return report_data(facts, before, after, table(before, [after]), **more)
 
@@ -123,7 +123,7 @@ def test_a_report_has_both_sides_limits_and_what_was_not_run() -> None:
     for part in ("still answered", "does not mean deleted", "Removing the module", "Relearning", "torch", "A run"):
         assert part.lower() in text.lower()
     leaked = {s["model"]: s["leaked"]["value"] for s in data["summaries"]}
-    assert leaked == {"before": 1.0, "I do not know.": 0.0}
+    assert leaked == {"before": 1.0, "after": 0.0}
     assert "per_example" not in json.dumps(data)
 
 
