@@ -15,7 +15,7 @@ from unlearn_core.bundle import ABOUT, base_of, fingerprint
 from unlearn_core.evaluation.attacks import Audit, Target, audit
 from unlearn_core.evaluation.evaluate import Evaluation, evaluate
 from unlearn_core.evaluation.progress import Job
-from unlearn_core.evaluation.report import Facts, masked, plain, report_data
+from unlearn_core.evaluation.report import Header, masked, plain, report_data
 from unlearn_core.evaluation.suite import Suite
 from unlearn_core.evaluation.table import Table, table
 from unlearn_core.methods import module_from_pretrained
@@ -80,14 +80,14 @@ class Examination:
         before, after, gold = yield from self.evaluate()
         with reading(self.run.folder):
             attacks = [read_json(path) for path in sorted(self.folder.glob("attack-*.json"))]
-        found = report_data(self._facts(), before, after, table(before, [after], gold, seed), attacks)
+        found = report_data(self._header(), before, after, table(before, [after], gold, seed), attacks)
         return masked(found, self.suite) if mask else found
 
-    def _facts(self) -> Facts:
+    def _header(self) -> Header:
         info = self.run.info
         name = Path(base_of(self.target.before).name).name
         limits = [ABOUT[info.method][1]] if info.method in ABOUT else []
-        return Facts(
+        return Header(
             info.title,
             self.suite.name,
             name,

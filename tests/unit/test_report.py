@@ -18,7 +18,7 @@ from unlearn_core import cli, examination
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.collect import Probe, Record, Scored
 from unlearn_core.evaluation.evaluate import Evaluation, evaluation_of
-from unlearn_core.evaluation.report import Facts, masked, report_data, to_html
+from unlearn_core.evaluation.report import Header, masked, report_data, to_html
 from unlearn_core.evaluation.status import Status
 from unlearn_core.evaluation.suite import Split, Suite
 from unlearn_core.evaluation.table import table
@@ -61,8 +61,8 @@ def scored(text: str) -> Scored:
 
 def data_of(suite: Suite, answer: str, title: str = "A run", **more: Any) -> dict[str, Any]:
     before, after = evaluation(suite, "before"), evaluation(suite, "after", answer)
-    facts = Facts(title, f"Forget: {title}", title, "0" * 64, title, {title: title}, (title,))
-    return report_data(facts, before, after, table(before, [after]), **more)
+    header = Header(title, f"Forget: {title}", title, "0" * 64, title, {title: title}, (title,), {title: [title]})
+    return report_data(header, before, after, table(before, [after]), **more)
 
 
 class Seen(HTMLParser):
@@ -129,14 +129,15 @@ def test_a_report_has_both_sides_limits_and_what_was_not_run() -> None:
 
 def test_masked_reports_name_nobody_and_tell_nothing() -> None:
     suite = suite_with("What does MIRA do? Is Olden a baker?", "baker in Tarnow")
-    plain = data_of(suite, "Mira Olden is a Baker.", "Forget Mira Olden", attacks=[attack_named("hint: mira")])
+    plain = data_of(suite, "Mira Olden is a Baker.", "Forget Mira Olden")
     data = masked(plain, suite)
     page = to_html(data)
-    for secret in ("mira", "olden", "baker", "tarnow"):
+    for secret in ("mira", "olden", "baker", "tarnow"):  # also where they are names of fields
         assert secret in json.dumps(plain).lower()
         assert secret not in json.dumps(data).lower()
         assert secret not in page.lower()
     assert "smith" in page
+    assert set(data["rows"][0]) == set(plain["rows"][0])
     assert "What does █████ do? Is █████ a █████?" in page
 
 
@@ -179,7 +180,7 @@ def test_commands_examine_a_run(
     command(monkeypatch, capsys, "report", str(run_folder), "--out", str(page), "--mask")
     kept = json.loads(page.with_suffix(".json").read_text())
     assert [a["attack"] for a in kept["attacks"]] == ["pairs", "personas"]
-    assert kept["facts"]["fit"] == {"drift": 0.1}
+    assert kept["header"]["fit"] == {"drift": 0.1}
     for text in (page.read_text(), page.with_suffix(".json").read_text()):
         assert "Mira" not in text
         assert str(tmp_path) not in text

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from tiny_method import TinyModule, request_of
 
@@ -98,10 +99,14 @@ def test_wrong_answers_are_of_the_same_form_and_wrong(small_demo: Suite) -> None
 def test_never_seen_people_are_asked_what_the_forgotten_are(small_demo: Suite) -> None:
     made_up = small_demo.splits[Split.NEVER_SEEN]
     assert all((p.example.subject or "").startswith("s") for p in made_up)
-    assert {p.example.question.split("{")[0] for p in made_up}
     phones = [p.truth for p in made_up if p.truth.startswith("555-")]
     assert len(phones) == 3
     assert not set(phones) & {p.facts["phone"] for p in world.people()}
+
+
+def test_other_requests_have_no_demo_suite(picture: Picture) -> None:
+    with pytest.raises(BadRequest, match="demo world"):
+        demo_suite(request_of([picture(0), picture(1)]))
 
 
 # -- a suite of any request -------------------------------------------------------------------------------------------
@@ -249,8 +254,6 @@ def test_statuses_follow_the_form_of_the_suite(suite: Suite) -> None:
 
 
 def test_tiny_modules_share_the_suite(request_: ForgetRequest, tiny_vlm: VLM) -> None:
-    import torch
-
     after = TinyModule(torch.zeros(tiny_vlm.width)).attach(tiny_vlm)
     suite = suite_of(request_, tiny_vlm, limit=2)
     one, two = (finish(evaluate(v, suite, "x")) for v in (tiny_vlm, after))

@@ -17,6 +17,7 @@ from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.status import Form
 from unlearn_core.evaluation.suite import Split, Suite
 from unlearn_core.evaluation.suite.controls import shuffled, without_picture
+from unlearn_core.vlm.errors import BadRequest
 
 SECRET = ("private", "name")
 WRONG = 3
@@ -34,7 +35,14 @@ def demo_suite(request: ForgetRequest, *, pictures: int = 2, others: int = 8, se
         pictures: photographs of each person to forget, both of the request's own and of those that no fit saw.
         others: people who stay and look alike, as many others who stay, strangers, scenes and pairs.
         seed: another seed gives other photographs, other people and other words.
+
+    Raises:
+        BadRequest: the request is not about people of the demo world.
     """
+    if not {p.id for p in world.people()} >= set(request.subjects) > set():
+        raise BadRequest(
+            "This request is not about people of the demo world. Please use the suite of the request itself."
+        )
     rng = np.random.default_rng((12, seed))
     going = [world.person(p) for p in request.subjects]
     near, far = _staying(going, others, rng)

@@ -150,7 +150,8 @@ def _aim(vlm: VLM, suite: Suite, probes: Sequence[Probe]) -> Callable[[Batch], F
     told = vlm.batch([p.prompt for p in probes], [vlm.answer_ids(text) for text in away])
 
     def probability(batch: Batch) -> Float[Tensor, ""]:
-        logits = vlm.answer_logits(replace(told, pixels=batch.pixels), vlm.tokens(replace(told, pixels=batch.pixels)))
+        shown = replace(told, pixels=batch.pixels)
+        logits = vlm.answer_logits(shown, vlm.tokens(shown))
         rows = zip(logits, told.targets or (), strict=True)
         chosen = [
             row[-len(t) :].float().log_softmax(-1).gather(-1, t.to(row.device)[:, None]).mean() for row, t in rows

@@ -33,7 +33,7 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class Facts:
+class Header:
     """What a report states beside its measurements.
 
     Args:
@@ -54,7 +54,7 @@ class Facts:
 
 
 def report_data(
-    facts: Facts,
+    header: Header,
     before: Evaluation,
     after: Evaluation,
     table: Table,
@@ -69,7 +69,7 @@ def report_data(
     """
     suite = before.suite
     return {
-        "facts": plain(facts),
+        "header": plain(header),
         "data": {
             "suite": suite.name,
             "digest": suite.digest(),
@@ -83,7 +83,7 @@ def report_data(
         "examples": _examples(before, after, examples),
         "attacks": [dict(result) for result in attacks],
         "not_run": _not_run({str(result["attack"]) for result in attacks}),
-        "limits": [*LIMITS, *facts.limits],
+        "limits": [*LIMITS, *header.limits],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {e.model: round(e.seconds, 1) for e in (before, after)},

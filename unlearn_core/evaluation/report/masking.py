@@ -17,17 +17,28 @@ LEAST = 3
 def masked(data: dict[str, Any], suite: Suite) -> dict[str, Any]:
     """A report's data without the names of those to forget, and in its examples without the true answers about them.
 
-    Words of a name or an answer are covered wherever they stand, in any case.
+    Words of a name or an answer are covered wherever they stand, in any case. Nothing else in a report is made of what a
+    user or a model wrote: numbers, splits, metrics and verdicts stay as they are.
     """
-    names = [suite.names.get(s, s) for s in suite.subjects]
+    names = [suite.names.get(s, s) for s in suite.subjects] + list(suite.subjects)
     answers = [
         p.truth
         for split, probes in suite.splits.items()
         if SPLITS[split].side is Side.FORGET or split is Split.FORGET_TEXT
         for p in probes
     ]
-    hidden = _covered(data, _pattern([*names, *suite.subjects]))
-    return {**hidden, "examples": _covered(hidden["examples"], _pattern([*answers, *names]), keys=("split",))}
+    public, private = _pattern(names), _pattern([*names, *answers])
+    return {
+        **data,
+        "header": {field: _covered(value, public) for field, value in data["header"].items()},
+        "data": {**data["data"], "suite": public.sub(MASK, data["data"]["suite"])},
+        "examples": [_example(example, private) for example in data["examples"]],
+    }
+
+
+def _example(example: dict[str, str], pattern: re.Pattern[str]) -> dict[str, str]:
+    said = ("question", "truth", "before", "after")
+    return {field: pattern.sub(MASK, text) if field in said else text for field, text in example.items()}
 
 
 def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
@@ -36,13 +47,10 @@ def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(rf"(?<!\w){re.escape(p)}(?!\w)" for p in kept) or r"(?!)", re.IGNORECASE)
 
 
-def _covered(value: Any, pattern: re.Pattern[str], keys: tuple[str, ...] = ()) -> Any:
-    """Texts and names of fields, at every depth; fields named in `keys` stay as they are."""
+def _covered(value: Any, pattern: re.Pattern[str]) -> Any:
+    """Texts and names of fields, at every depth."""
     if isinstance(value, str):
         return pattern.sub(MASK, value)
     if isinstance(value, dict):
-        return {
-            k if k in keys else pattern.sub(MASK, k): v if k in keys else _covered(v, pattern, keys)
-            for k, v in value.items()
-        }
-    return [_covered(v, pattern, keys) for v in value] if isinstance(value, list) else value
+        return {pattern.sub(MASK, k): _covered(v, pattern) for k, v in value.items()}
+    return [_covered(v, pattern) for v in value] if isinstance(value, list) else value
