@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearn_core.evaluation.attacks.base import (
     Access,
@@ -142,13 +144,17 @@ def _stages_of(vlm: VLM, prompt: Prompt) -> dict[str, Tensor]:
     batch = vlm.batch([prompt])
     with ExitStack() as hooks:
         for i, block in enumerate(vlm.family.blocks(vlm.model)):
-            hook = block.register_forward_hook(lambda _, __, seen, i=i: out.__setitem__(f"block {i + 1}", _mean(seen)))
+            hook = block.register_forward_hook(partial(_note, out, f"block {i + 1}"))
             hooks.callback(hook.remove)
         (plain,) = vlm.tokens_of(batch.pixels)
     out["visual tokens"] = _mean(plain)
     (read,) = vlm.tokens(batch)
     out["tokens as read"] = _mean(read)
     return out
+
+
+def _note(out: dict[str, Tensor], name: str, _: nn.Module, __: Any, seen: Float[Tensor, "*n w"]) -> None:
+    out[name] = _mean(seen)
 
 
 def _mean(x: Float[Tensor, "*n w"]) -> Float[Tensor, " w"]:

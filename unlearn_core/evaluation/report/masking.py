@@ -32,6 +32,7 @@ def masked(data: dict[str, Any], suite: Suite) -> dict[str, Any]:
         **data,
         "header": {field: _covered(value, public) for field, value in data["header"].items()},
         "data": {**data["data"], "suite": public.sub(MASK, data["data"]["suite"])},
+        "limits": _covered(data["limits"], public),
         "examples": [_example(example, private) for example in data["examples"]],
     }
 
