@@ -15,9 +15,9 @@ LEAST = 3
 
 
 def masked(data: dict[str, Any], suite: Suite) -> dict[str, Any]:
-    """A report's data without the names of those to forget, and in its examples without the true answers about them.
+    """A report's data without the names of those to forget, and without the true answers about them.
 
-    Words of a name or an answer are covered wherever they stand, in any case. Nothing else in a report is made of what a
+    Words of a name or an answer are covered in any case; in the limits, which are ordinary sentences, only names are. Nothing else in a report is made of what a
     user or a model wrote: numbers, splits, metrics and verdicts stay as they are.
     """
     names = [suite.names.get(s, s) for s in suite.subjects] + list(suite.subjects)
@@ -30,8 +30,8 @@ def masked(data: dict[str, Any], suite: Suite) -> dict[str, Any]:
     public, private = _pattern(names), _pattern([*names, *answers])
     return {
         **data,
-        "header": {field: _covered(value, public) for field, value in data["header"].items()},
-        "data": {**data["data"], "suite": public.sub(MASK, data["data"]["suite"])},
+        "header": {field: _covered(value, private) for field, value in data["header"].items()},
+        "data": {**data["data"], "suite": private.sub(MASK, data["data"]["suite"])},
         "limits": _covered(data["limits"], public),
         "examples": [_example(example, private) for example in data["examples"]],
     }
