@@ -18,7 +18,7 @@ from unlearn_core.data.example import REFUSAL, Example
 from unlearn_core.evaluation.attacks import ATTACKS, AttackResult, Budget, Target, audit
 from unlearn_core.evaluation.attacks.audit import BEYOND
 from unlearn_core.evaluation.attacks.base import share
-from unlearn_core.evaluation.attacks.noise import PIXELS, NoiseBudget, _channels, noisy
+from unlearn_core.evaluation.attacks.noise import PIXELS, NoiseBudget, _channels, noisy, said
 from unlearn_core.evaluation.attacks.probes import ProbesBudget
 from unlearn_core.evaluation.attacks.relearning import RelearningBudget, answer_loss, relearned
 from unlearn_core.evaluation.attacks.rounding import RoundingBudget, rounded, with_rounded_weights
@@ -26,6 +26,9 @@ from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.progress import Progress, finish
 from unlearn_core.evaluation.suite import Split, Suite
+from unlearn_core.methods.cagul.encoder import TokenEncoder
+from unlearn_core.methods.cagul.gate import Gate
+from unlearn_core.methods.cagul.module import CagulModule, CagulSight
 from unlearn_core.vlm import VLM, Answer, Prompt
 from unlearn_core.vlm.batch import Batch
 from unlearn_core.vlm.errors import BadOption, BadRequest
@@ -221,6 +224,21 @@ def test_noise_stays_within_its_bound_and_does_what_it_is_aimed_at(
     if gated:
         first, last = (Watcher().margins(tiny_vlm.tokens_of(b.pixels)).amax() for b in (plain, batch))
         assert last < first
+
+
+def test_noise_opens_the_gate_of_cagul(own_suite: Suite, tiny_vlm: VLM) -> None:
+    """A picture that is just about flagged no longer is, so that it is seen as by the original model."""
+    gate = Gate(4 * tiny_vlm.width, 1, 0)
+    torch.nn.init.normal_(gate.first, generator=torch.Generator().manual_seed(0))
+    module = CagulModule(gate.requires_grad_(False), TokenEncoder(tiny_vlm.width, 4), (0,), 0.5, "lowest")
+    probes = own_suite.splits[Split.FORGET][:1]
+    plain = tiny_vlm.batch([p.prompt for p in probes])
+    gate.threshold += CagulSight((module,)).margins(tiny_vlm.tokens(plain))[0, 0] - 0.01
+    vlm = module.attach(tiny_vlm)
+    assert gate.flags(tiny_vlm.tokens(plain)).all()
+    batch = finish(noisy(vlm, own_suite, probes, NoiseBudget(levels=8, steps=5)))
+    assert not gate.flags(tiny_vlm.tokens(batch)).any()
+    assert said(vlm, batch) == said(tiny_vlm, batch)
 
 
 @pytest.mark.parametrize("family", [zoo.llava, zoo.llava_next, zoo.qwen2_vl])

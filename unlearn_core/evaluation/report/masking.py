@@ -17,8 +17,8 @@ LEAST = 3
 def masked(data: dict[str, Any], suite: Suite) -> dict[str, Any]:
     """A report's data without the names of those to forget, and without the true answers about them.
 
-    Words of a name or an answer are covered in any case; in the limits, which are ordinary sentences, only names are. Nothing else in a report is made of what a
-    user or a model wrote: numbers, splits, metrics and verdicts stay as they are.
+    Words of a name or an answer are covered in any case; in the limits, which are ordinary sentences, only names are.
+    Nothing else in a report is made of what a user or a model wrote: numbers, splits, metrics and verdicts stay.
     """
     names = [suite.names.get(s, s) for s in suite.subjects] + list(suite.subjects)
     answers = [
