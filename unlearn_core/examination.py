@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unlearn_core.bundle import ABOUT, base_of, fingerprint
+from unlearn_core.bundle import base_of, fingerprint
+from unlearn_core.bundle.cards import ABOUT
 from unlearn_core.evaluation.attacks import Audit, Target, audit
 from unlearn_core.evaluation.evaluate import Evaluation, evaluate
 from unlearn_core.evaluation.progress import Job

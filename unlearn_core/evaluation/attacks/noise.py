@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -83,7 +83,10 @@ class Noise:
         shown = [p for p in probes if p.example.image is not None]
         for part in (shown[at : at + budget.batch] for at in range(0, len(shown), budget.batch)):
             batch = yield from noisy(vlm, suite, part, budget)
-            hits += [[suite.gives_away(p, text)] for p, text in zip(part, said(vlm, batch), strict=True)]
+            hits += [
+                [suite.gives_away(p, a.text)]
+                for p, a in zip(part, vlm.answers(batch, False, MAX_NEW_TOKENS), strict=True)
+            ]
         return hits
 
 
@@ -159,12 +162,3 @@ def _aim(vlm: VLM, suite: Suite, probes: Sequence[Probe]) -> Callable[[Batch], F
         return torch.stack(chosen).sum()
 
     return probability
-
-
-@torch.no_grad()
-def said(vlm: VLM, batch: Batch) -> list[str]:
-    """Greedy answers to a batch as it stands."""
-    model: Any = vlm.model
-    inputs = vlm.inputs(batch, vlm.tokens(batch))
-    out = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
-    return [t.strip() for t in vlm.tokenizer.batch_decode(out[:, batch.ids.shape[1] :], skip_special_tokens=True)]
