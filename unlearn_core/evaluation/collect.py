@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,7 +23,7 @@ from torch import Tensor
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.errors import NotFinite, RecordsDamaged
 from unlearn_core.vlm import VLM, Prompt
-from unlearn_core.vlm.errors import StorageFailed
+from unlearn_core.vlm.errors import BadRequest, StorageFailed
 
 Role = Literal["true", "paraphrased", "perturbed"]
 BATCH = 32
@@ -31,21 +31,54 @@ BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """An example with other answers to its question.
+    """An example with other answers to its question, and other forms of the question.
 
     Args:
         paraphrased: the true answer in other words.
         perturbed: wrong answers of the same form.
+        rephrased: the question in other words, for attacks.
+        options: text of each letter of a multiple choice. They are asked with the question, the true answer is a letter then,
+            and the other letters take the place of `paraphrased` and `perturbed`.
+
+    Raises:
+        BadRequest: no option, or more than one, is the example's answer.
     """
 
     example: Example
     paraphrased: str | None = None
     perturbed: tuple[str, ...] = ()
+    rephrased: tuple[str, ...] = ()
+    options: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.options is not None and list(self.options.values()).count(self.example.answer) != 1:
+            raise BadRequest(
+                f"The options of question '{self.example.id}' do not hold its true answer exactly once. Please correct the data."
+            )
+
+    @property
+    def question(self) -> str:
+        """As it is asked: with the options, each on a line, where there are some."""
+        lines = (f"{letter}. {text}" for letter, text in (self.options or {}).items())
+        return "\n".join([self.example.question, *lines])
+
+    @property
+    def prompt(self) -> Prompt:
+        return Prompt(self.example.image, self.question)
+
+    @property
+    def truth(self) -> str:
+        """The true answer to `question`: the example's, or its letter."""
+        letters = (letter for letter, text in (self.options or {}).items() if text == self.example.answer)
+        return next(letters, self.example.answer)
 
     def candidates(self) -> tuple[tuple[Role, str], ...]:
         """All given answers, the true one first."""
+        if self.options is not None:
+            others = (letter for letter in self.options if letter != self.truth)
+            return (("true", self.truth), *(("perturbed", letter) for letter in others))
         other: tuple[tuple[Role, str], ...] = () if self.paraphrased is None else (("paraphrased", self.paraphrased),)
-        return (("true", self.example.answer), *other, *(("perturbed", text) for text in self.perturbed))
+        return (("true", self.truth), *other, *(("perturbed", text) for text in self.perturbed))
 
 
 @dataclass(frozen=True)
@@ -114,7 +147,7 @@ def collect(vlm: VLM, probes: Sequence[Probe], batch_size: int = BATCH, done: in
 
 
 def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int) -> list[Record]:
-    prompts = [p.example.prompt for p in probes]
+    prompts = [p.prompt for p in probes]
     answers = vlm.ask(prompts, batch_size=batch_size)
     asked = [(prompt, *given) for prompt, p in zip(prompts, probes, strict=True) for given in p.candidates()]
     scored = iter(score_candidates(vlm, asked, batch_size))
@@ -123,7 +156,7 @@ def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int) -> list[Record]:
             p.example.id,
             p.example.subject,
             p.example.kind,
-            p.example.question,
+            p.question,
             answer.text,
             answer.logprobs,
             tuple(next(scored) for _ in p.candidates()),
@@ -194,7 +227,7 @@ def _require_same(records: Sequence[Record], probes: Sequence[Probe]) -> None:
 
 def _differs(record: Record, probe: Probe) -> bool:
     here = (record.id, record.question, tuple((c.role, c.text) for c in record.candidates))
-    return here != (probe.example.id, probe.example.question, probe.candidates())
+    return here != (probe.example.id, probe.question, probe.candidates())
 
 
 def _rewrite(path: Path, records: Sequence[Record]) -> None:

@@ -122,8 +122,7 @@ class CagulSight:
         plain = base.tokens(batch)
         if not plain:
             return plain
-        statistics = torch.stack([token_statistics(t) for t in plain])
-        margins = torch.stack([module.gate.margins(statistics) for module in self.modules])
+        margins = self.margins(plain)
         best = margins.argmax(0).tolist()
         rows, out = batch.with_image(), list(plain)
         for k, (module, flags) in enumerate(zip(self.modules, (margins >= 0).tolist(), strict=True)):
@@ -133,6 +132,12 @@ class CagulSight:
                 for i, new in zip(flagged, edited, strict=True):
                     out[i] = new if best[i] == k else out[i]
         return out
+
+    def margins(self, tokens: list[Float[Tensor, "n d"]]) -> Float[Tensor, "modules b"]:
+        """By how much each gate's score of each picture lies above its threshold, in logits; flagged from 0 on.
+        Differentiable in the tokens, so that an attack can be aimed at the gates."""
+        statistics = torch.stack([token_statistics(t) for t in tokens])
+        return torch.stack([module.gate.margins(statistics) for module in self.modules])
 
 
 def attached_modules(vlm: VLM) -> tuple[CagulModule, ...]:

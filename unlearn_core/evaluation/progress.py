@@ -1,0 +1,37 @@
+"""Long work as a generator: it yields how far it is, and what it returns is the result. Closing it cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a piece of work is.
+
+    Args:
+        phase: what is being done, in plain words.
+        done, total: units of this phase.
+    """
+
+    phase: str
+    done: int
+    total: int
+
+
+Job = Generator[Progress, None, T]
+"""Work that can be watched. Inside another job, `result = yield from job` passes its progress on."""
+
+
+def finish(job: Job[T], watch: Callable[[Progress], object] = lambda progress: None) -> T:
+    """Do a job to its end and return its result."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as end:
+            return end.value
+        watch(progress)
