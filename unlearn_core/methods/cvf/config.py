@@ -11,12 +11,12 @@ from unlearn_core.methods.options import check_options, option
 class CvfConfig:
     """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
 
-    steps: int = option(60, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
+    steps: int = option(80, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
     null_space: str = option(
-        "ratio",
+        "soft",
         "Null space",
-        "How updates are held off what retained pictures use: ratio lets only the directions change that have most forget energy per retained energy, hard only unused ones, soft slows the used ones down, off is the ablation. [paper: constraint; ours: ratio, soft]",
-        choices=("ratio", "soft", "hard", "off"),
+        "How updates are held off what retained pictures use: soft slows the used directions down, hard lets only unused ones change, ratio those with most forget energy per retained energy (keeps most where there are only moments), off is the ablation. [paper: constraint; ours: soft, ratio]",
+        choices=("soft", "hard", "ratio", "off"),
         advanced=False,
     )
     drift_budget: float = option(
