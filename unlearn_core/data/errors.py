@@ -9,12 +9,12 @@ class BadFile(StudioError):
     """A file of examples that cannot be read, or must not be.
 
     Args:
-        file: its name as the user knows it.
+        what: what is wrong, and what to do. file: its name as the user knows it.
         line: counted from 1; in a table of rows the number of the row. None where it is about the whole file.
     """
 
     def __init__(self, what: str, file: str, line: int | None = None) -> None:
-        self.file, self.line = file, line
+        self.what, self.file, self.line = what, file, line
         super().__init__(f"{file}{'' if line is None else f', line {line}'}: {what}")
 
 

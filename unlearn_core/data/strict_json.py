@@ -40,25 +40,29 @@ def array_items(text: str) -> Iterator[tuple[int, Any]]:
     """The items of a JSON array one by one, each with the place in `text` where it begins.
 
     Raises:
-        ValueError: as for `from_json`, when the item that it concerns is reached.
+        json.JSONDecodeError: as for `from_json`, when the item that it concerns is reached; says where it is.
     """
     at = _skip(text, 0)
     if text[at : at + 1] != "[":
-        raise ValueError("no array")
+        raise json.JSONDecodeError("no array", text, at)
     at = _skip(text, at + 1)
     if text[at : at + 1] == "]":
         return
     while True:
         try:
             value, end = DECODER.raw_decode(text, at)
-        except RecursionError:
-            raise ValueError("too many levels") from None
-        yield at, shallow(value)
+            item = shallow(value)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            reason = "too many levels" if isinstance(error, RecursionError) else str(error)
+            raise json.JSONDecodeError(reason, text, at) from None
+        yield at, item
         at = _skip(text, end)
         if text[at : at + 1] == "]":
             return
         if text[at : at + 1] != ",":
-            raise ValueError("no comma between two items")
+            raise json.JSONDecodeError("no comma between two items", text, at)
         at = _skip(text, at + 1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -53,7 +53,8 @@ class Fact:
         probability: geometric mean per token over those askings.
         among_strangers: share of the askings about strangers that give the answer; None if there are no strangers.
         lift: how much likelier than about strangers the answer is, in nats for each of its tokens; None likewise.
-        known: whether all that meets the demand.
+        known: whether all that meets the demand, and no other attribute has the same answer with more certainty: a model
+            that does not understand a question often says what it knows of something else.
     """
 
     label: str
@@ -108,7 +109,7 @@ def knows(
     for done, attribute in enumerate(bank.attributes, 1):
         fact = _fact(vlm, attribute, views, strangers, demand, refusals)
         facts += [fact] if fact is not None else []
-        yield Known(done, len(bank.attributes), tuple(facts))
+        yield Known(done, len(bank.attributes), without_echoes(facts))
 
 
 def _fact(
@@ -138,6 +139,14 @@ def _fact(
     return Fact(
         attribute.label, prompts[own[0]].question, text, agreement, probability, among, lift, len(prompts), known
     )
+
+
+def without_echoes(facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    """The same facts; of those with the same answer only the most certain one stays known."""
+    surest: dict[str, Fact] = {}
+    for fact in sorted(facts, key=lambda f: f.agreement * f.probability, reverse=True):
+        surest.setdefault(key(fact.answer), fact)
+    return tuple(f if surest[key(f.answer)] is f else replace(f, known=False) for f in facts)
 
 
 def _among(

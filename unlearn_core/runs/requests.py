@@ -157,6 +157,11 @@ def load_request(path: Path) -> ForgetRequest:
     return _read(Folder(path) if path.is_dir() else Zip(path))
 
 
+def request_name(path: Path) -> str:
+    """What the request in a zip is called, without reading it through. Raises BadFile."""
+    return _head(Zip(path))[0]
+
+
 def is_request(source: Source) -> bool:
     return source.has(REQUEST) and source.has(TABLE)
 
@@ -171,13 +176,18 @@ def _read(source: Source) -> ForgetRequest:
             sides[line["side"]].append(made)
         except (LookupError, TypeError, ValueError) as error:
             raise BadFile("The line is not one of a forget request. Please export it again.", TABLE, number) from error
-    try:
-        head = from_json(read_bounded(source, REQUEST, MAX_HEAD))
-        name, refusals = str(head["name"]), tuple(map(str, head["refusals"]))
-    except (LookupError, TypeError, ValueError) as error:
-        raise BadFile("This does not name a forget request. Please export it again.", REQUEST) from error
+    name, refusals = _head(source)
     strangers = tuple(sides.pop(STRANGER))
     return ForgetRequest(name, **{k: tuple(v) for k, v in sides.items()}, strangers=strangers, refusals=refusals)
+
+
+def _head(source: Source) -> tuple[str, tuple[str, ...]]:
+    """Name and refusals. Raises BadFile."""
+    try:
+        head = from_json(read_bounded(source, REQUEST, MAX_HEAD))
+        return str(head["name"]), tuple(map(str, head["refusals"]))
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadFile("This does not name a forget request. Please export it again.", REQUEST) from error
 
 
 def _pictures(source: Source, lines: list[tuple[int, Record]]) -> Iterator[tuple[str, Image.Image]]:

@@ -13,7 +13,7 @@ from unlearn_core.data.readers.fiubench import FIUBench
 from unlearn_core.data.readers.hub import is_hub_id, local_copy
 from unlearn_core.data.readers.mllmu import MLLMUBench
 from unlearn_core.data.readers.plain import ImageFolder, Table, read_table
-from unlearn_core.data.readers.row import Dropped, Report, Row, distinct, gather, opened
+from unlearn_core.data.readers.row import Dropped, Report, Row, distinct, gather, opened, to_request
 from unlearn_core.data.readers.row import Table as Rows
 from unlearn_core.data.readers.source import Folder, Source, Zip
 from unlearn_core.data.readers.umu import UMUBench
@@ -24,7 +24,7 @@ READERS: dict[str, Reader] = {
 }
 """By name; the first that recognises a source reads it."""
 
-__all__ = ["READERS", "Dropped", "Reader", "Report", "Row", "Rows", "opened", "read", "stream"]
+__all__ = ["READERS", "Dropped", "Reader", "Report", "Row", "Rows", "opened", "read", "stream", "to_request"]
 
 
 def read(where: str | Path, reader: str = "", split: str = "") -> Rows:

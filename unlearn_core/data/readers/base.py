@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from unlearn_core.data.errors import BadFile
 from unlearn_core.data.readers.fields import Record, Unusable
 from unlearn_core.data.readers.row import Dropped, PictureFile, Row
 from unlearn_core.data.readers.source import Source, inside
@@ -32,12 +33,14 @@ class Reader(Protocol):
 def usable(
     lines: Iterable[tuple[int, Record]], file: str, make: Callable[[int, Record], Iterable[Row]]
 ) -> Iterator[Row | Dropped]:
-    """The rows of each record, or why there are none: a record is taken whole or not at all."""
+    """The rows of each record, or why there are none: a record is taken whole or not at all. Raises BadFile."""
     for line, record in lines:
         try:
             made = list(make(line, record))
         except Unusable as error:
             yield Dropped(file, line, str(error))
+        except BadFile as error:  # of a picture's path, which says nothing of the table
+            raise BadFile(error.what, file, line) from error
         else:
             yield from made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -66,9 +66,8 @@ def _cells(column: Any, i: int, cell: Cell) -> Cell | tuple[Cell, ...] | None:
     value = column[i]
     if not value.is_valid:
         return None
-    if hasattr(value, "values"):  # a list
-        count = len(value.values)
-        return tuple(Cell(cell.source, cell.name, cell.column, cell.row, k) for k in range(count))
+    if hasattr(column, "value_lengths"):  # of lists
+        return tuple(replace(cell, item=k) for k in range(len(value)))
     return cell
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +59,8 @@ def _array(source: Source, name: str) -> Iterator[tuple[int, Record]]:
         for start, value in array_items(text):
             line, at = line + text.count("\n", at, start), start
             yield line, _record(value, name, line)
-    except ValueError as error:
-        raise _malformed(error, name, line) from error
+    except json.JSONDecodeError as error:
+        raise _malformed(error, name, error.lineno) from error
 
 
 def _csv(source: Source, name: str) -> Iterator[tuple[int, Record]]:

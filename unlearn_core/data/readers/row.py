@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, Protocol
 from weakref import WeakValueDictionary
 
 from PIL import Image
 
 from unlearn_core.data.errors import BadFile
-from unlearn_core.data.example import Example
+from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers.source import Source, read_bounded
 from unlearn_core.vlm.errors import BadImage
 from unlearn_core.vlm.images import MAX_BYTES, open_image
@@ -107,6 +108,27 @@ def gather(items: Iterable[Row | Dropped]) -> Table:
     return Table(tuple(rows), Report(len(rows), tuple(dropped)))
 
 
+def to_request(table: Table, name: str) -> tuple[ForgetRequest, Report]:
+    """The request that the sides of a table make, and the report with what had to be left out of it.
+
+    Rows on no side, and those for tests, are not part of a request.
+
+    Raises:
+        BadFile: a picture cannot be read. BadRequest: the sides make no request.
+    """
+    chosen: dict[Side, list[Row]] = {"forget": [], "keep": [], "retain": []}
+    dropped = list(table.report.dropped)
+    for row in table.rows:
+        if row.side == "forget" and row.picture is None:
+            dropped.append(Dropped(row.file, row.line, "without a picture it cannot be forgotten by these methods"))
+        elif row.side in chosen:
+            chosen[row.side].append(row)
+    count = sum(map(len, chosen.values()))
+    examples = opened(row for rows in chosen.values() for row in rows)
+    sides = {side: tuple(islice(examples, len(rows))) for side, rows in chosen.items()}
+    return ForgetRequest(name, sides["forget"], sides["keep"], sides["retain"]), Report(count, tuple(dropped))
+
+
 def opened(rows: Iterable[Row]) -> Iterator[Example]:
     """Examples with their pictures, opened one after the other.
 
@@ -130,5 +152,5 @@ def opened(rows: Iterable[Row]) -> Iterator[Example]:
 def _open(row: Row, picture: Picture) -> Image.Image:
     try:
         return open_image(picture.read())
-    except BadImage as error:
-        raise BadFile(str(error), row.file, row.line) from error
+    except (BadImage, BadFile) as error:
+        raise BadFile(error.what if isinstance(error, BadFile) else str(error), row.file, row.line) from error
