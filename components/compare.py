@@ -110,7 +110,9 @@ class ComparePage:
 
     @plainly
     def _chosen(self, result: str | None, about: list[str] | None, marked: list[str]) -> Any:
-        return self.studio.subjects(result) or about or marked, gr.Button(interactive=bool(result))
+        listed = {c.id for c in self.studio.collection.subjects()}
+        whom = self.studio.subjects(result) or about or marked
+        return [who for who in whom if who in listed], gr.Button(interactive=bool(result))
 
     # -- the exam -----------------------------------------------------------------------------------------------------
 
