@@ -13,7 +13,7 @@ from unlearn_core.data.example import REFUSAL, Example, ForgetRequest, distinct_
 from unlearn_core.evaluation.knowledge import Fact
 from unlearn_core.vlm.errors import BadRequest
 
-HEADERS = ("", "Side", "Who", "Question", "Answer", "Pictures")
+HEADERS = ("", "Side", "Who", "Question", "Answer", "Pics")
 LEFT_OUT = "leave out"
 SIDES = ("forget", "keep", "retain", LEFT_OUT)
 SOMEBODY = "Somebody"

@@ -14,7 +14,7 @@ from unlearn_core.data.checks import Finding, Severity
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.knowledge import Fact, Known
 
-STRANGERS = 4
+STRANGERS = 3
 
 
 def facts(found: Known | None, draft: Draft, subject: str) -> str:

@@ -25,13 +25,13 @@ from unlearn_core.data.bank import PRIVACY
 from unlearn_core.data.checks import Severity
 from unlearn_core.data.example import distinct_images
 from unlearn_core.data.retain import propose_retain
-from unlearn_core.evaluation.knowledge import Known, knows
+from unlearn_core.evaluation.knowledge import Demand, Known, knows
 from unlearn_core.methods.cagul.gate import token_statistics
 from unlearn_core.vlm.errors import BadRequest
 
 MOST_PICTURES = 200
 """Pictures of people that a draft may hold."""
-ASKED = 3
+ASKED = 2
 """Pictures of a person that the model is asked about."""
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -79,7 +79,7 @@ class OwnRequest:
             type="array",
             column_count=(len(drafts.HEADERS), "fixed"),
             static_columns=[0, 5],
-            column_widths=["36px", "90px", "110px", "auto", "auto", "70px"],
+            column_widths=["6%", "13%", "17%", "29%", "24%", "11%"],
             interactive=True,
             wrap=True,
             max_height=340,
@@ -153,7 +153,7 @@ class OwnRequest:
         ready = {self.ask: gr.Button(interactive=True), self.stop: gr.Button(visible=False)}
         try:
             others = known.strangers(self.studio.collection, draft, subject)
-            for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], PRIVACY, others):
+            for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], PRIVACY, others, Demand(views=1)):
                 self.studio.desk.put(request.session_hash, "known", (subject, found))
                 yield {self.facts: known.facts(found, draft, subject)}
         except Exception:

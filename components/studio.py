@@ -9,12 +9,13 @@ from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
+from components import own_exam
 from components.gallery import Collection, collection_for
 from components.session import Desk
 from components.texts import moment, people
 from unlearn_core import bundle
 from unlearn_core.bundle import Manifest
-from unlearn_core.data.example import ForgetRequest
+from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
 from unlearn_core.runs.requests import request_name
@@ -108,6 +109,18 @@ class Studio:
         """The saved request that is marked, if one is. Raises BadRequest if it is gone."""
         ref = next((m.removeprefix(REQUEST) for m in marked if m.startswith(REQUEST)), None)
         return None if ref is None else Saved(ref, request_name(self.shelf.path(ref)))
+
+    def exam(self, ref: str, about: list[str], *, thorough: bool) -> tuple[Example, ...]:
+        """Questions about subjects of the collection; without any, those of the run's own request.
+
+        Raises:
+            BadRequest: neither is there.
+        """
+        if about:
+            return self.collection.exam(about, thorough=thorough)
+        if not self.is_run(ref):
+            raise BadRequest("Please choose at least one person that the exam is about; a bundle does not tell.")
+        return own_exam.exam(self.run(ref).request(), thorough)
 
     # -- bundles ------------------------------------------------------------------------------------------------------
 

@@ -157,11 +157,11 @@ CHECKS: tuple[Callable[[Draft], Iterable[Finding]], ...] = (
 
 
 def _closer_than_own(own: list[Tensor], others: list[Tensor]) -> list[int]:
-    """Places of others that are nearer to one of our own pictures than any two of our own are to each other."""
+    """Places of others that are as near to one of our own pictures as our own are to each other: half of those at least."""
     both = torch.stack([*own, *others])
     away = distances(both, both)
     ours = away[: len(own), : len(own)]
-    nearest = ours.masked_fill(torch.eye(len(own), dtype=torch.bool), torch.inf).min()
+    nearest = ours.masked_fill(torch.eye(len(own), dtype=torch.bool), torch.inf).amin(0).median()
     return [j for j, distance in enumerate(away[: len(own), len(own) :].amin(0).tolist()) if distance < nearest]
 
 

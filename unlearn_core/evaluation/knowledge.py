@@ -37,7 +37,7 @@ class Demand:
     """
 
     views: int = 2
-    agreement: float = 0.5
+    agreement: float = 0.6
     margin: float = 0.4
     probability: float = 0.4
     seed: int = 0
@@ -162,8 +162,12 @@ def _among(
 
 
 def says_something(text: str, refusals: Sequence[str] = ()) -> bool:
-    """Whether an answer is there, can be read, and is no refusal."""
-    return bool(words(text)) and not (is_refusal(text, refusals) or declines(text) or is_gibberish(text))
+    """Whether an answer to an open question is there, can be read, is no refusal, and more than yes or no."""
+    return (
+        bool(words(text))
+        and words(text) not in (["yes"], ["no"])
+        and not (is_refusal(text, refusals) or declines(text) or is_gibberish(text))
+    )
 
 
 def key(text: str) -> str:
