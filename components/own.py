@@ -8,26 +8,28 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 import torch
 
 from components import draft as drafts
-from components import importing, known
+from components import html, importing, known
 from components.draft import Draft
 from components.gallery import brought
 from components.handlers import plainly
 from components.session import Gone
 from components.studio import IN_ORDER, REQUEST, Studio
 from components.widgets import clickable, picked
-from unlearn_core.data.bank import PRIVACY
+from unlearn_core.data.bank import PRIVACY, Bank, load_bank
 from unlearn_core.data.checks import Severity
 from unlearn_core.data.example import distinct_images
 from unlearn_core.data.retain import propose_retain
 from unlearn_core.evaluation.knowledge import Demand, Known, knows
 from unlearn_core.methods.cagul.gate import token_statistics
 from unlearn_core.vlm.errors import BadRequest
+
+T = TypeVar("T")
 
 MOST_PICTURES = 200
 """Pictures of people that a draft may hold."""
@@ -70,6 +72,9 @@ class OwnRequest:
         with gr.Row():
             self.ask = gr.Button("What does the model know?", interactive=False, elem_id="own-ask")
             self.stop = gr.Button("Stop", visible=False, min_width=80, elem_id="own-stop")
+            self.bank = gr.UploadButton(
+                "Other questions", file_types=[".json"], min_width=110, scale=0, elem_id="own-bank"
+            )
         self.facts = clickable(elem_id="own-facts")
 
     def _draw_lines(self) -> None:
@@ -79,7 +84,7 @@ class OwnRequest:
             type="array",
             column_count=(len(drafts.HEADERS), "fixed"),
             static_columns=[0, 5],
-            column_widths=["6%", "13%", "17%", "29%", "24%", "11%"],
+            column_widths=["40px", "84px", "120px", "240px", "180px", "70px"],
             interactive=True,
             wrap=True,
             max_height=340,
@@ -112,6 +117,7 @@ class OwnRequest:
         self.saved.input(self._take_up, self.saved, all_of_it, **QUIET)
         self.table.input(self._edit, self.table, all_of_it, **QUIET)
         self.facts.select(self._mark, None, all_of_it, **QUIET)
+        self.bank.upload(self._bank, self.bank, self.report, **QUIET)
         busy: Any = {**QUIET, **IN_ORDER}
         asking = self.ask.click(self._ask, self.who, [self.facts, self.ask, self.stop], **busy)
         self.stop.click(self._stopped, None, [self.ask, self.stop], cancels=[asking], queue=False, **QUIET)
@@ -146,14 +152,21 @@ class OwnRequest:
         return self._shown(drafts.edited(self._draft(request), table), request)
 
     @plainly
+    def _bank(self, path: str, request: gr.Request) -> Any:
+        bank = load_bank(Path(path))
+        self.studio.desk.put(request.session_hash, "bank", bank)
+        return html.note(f"{len(bank.attributes)} things will be asked for, in the words of this file.")
+
+    @plainly
     def _ask(self, who: str, request: gr.Request) -> Iterator[Any]:
         draft = self._draft(request)
         subject = self._subject(draft, who)
         yield {self.ask: gr.Button(interactive=False), self.stop: gr.Button(visible=True), self.facts: ""}
         ready = {self.ask: gr.Button(interactive=True), self.stop: gr.Button(visible=False)}
         try:
+            bank = self._held(request, "bank", Bank) or PRIVACY
             others = known.strangers(self.studio.collection, draft, subject)
-            for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], PRIVACY, others, Demand(views=1)):
+            for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], bank, others, Demand(views=1)):
                 self.studio.desk.put(request.session_hash, "known", (subject, found))
                 yield {self.facts: known.facts(found, draft, subject)}
         except Exception:
@@ -210,16 +223,16 @@ class OwnRequest:
     # -- helpers ------------------------------------------------------------------------------------------------------
 
     def _draft(self, request: gr.Request) -> Draft:
-        try:
-            return self.studio.desk.get(request.session_hash, "draft", Draft)
-        except Gone:
-            return Draft()
+        return self._held(request, "draft", Draft) or Draft()
 
     def _known(self, request: gr.Request) -> tuple[str, Known | None]:
+        return self._held(request, "known", tuple) or ("", None)
+
+    def _held(self, request: gr.Request, name: str, kind: type[T]) -> T | None:
         try:
-            return self.studio.desk.get(request.session_hash, "known", tuple)
+            return self.studio.desk.get(request.session_hash, name, kind)
         except Gone:
-            return "", None
+            return None
 
     def _subject(self, draft: Draft, who: str) -> str:
         """Whom to ask about: the one who is named, else the one of whom there are pictures."""

@@ -106,8 +106,12 @@ class Studio:
         return saved.name if saved is not None else f"Forget {people([self.collection.name(s) for s in marked])}"
 
     def saved(self, marked: list[str]) -> Saved | None:
-        """The saved request that is marked, if one is. Raises BadRequest if it is gone."""
+        """The saved request that is marked, if one is. Raises BadRequest if it is gone, or not marked alone."""
         ref = next((m.removeprefix(REQUEST) for m in marked if m.startswith(REQUEST)), None)
+        if ref is not None and len(marked) > 1:
+            raise BadRequest(
+                "A request of your own is marked, and people beside it. Please press Clear and choose again."
+            )
         return None if ref is None else Saved(ref, request_name(self.shelf.path(ref)))
 
     def exam(self, ref: str, about: list[str], *, thorough: bool) -> tuple[Example, ...]:

@@ -205,7 +205,8 @@ def test_twenty_thousand_rows_with_pictures_stream_in_little_memory(tmp_path: Pa
     assert 10 * peak < 400_000_000, peak
 
 
-def test_what_is_not_there_and_what_nobody_knows_is_told(tmp_path: Path) -> None:
+def test_what_is_not_there_and_what_nobody_knows_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(BadFile, match="no such file"):
         read(tmp_path / "nothing")
     with pytest.raises(BadFile, match="Nothing here looks like"):

@@ -42,7 +42,7 @@ def usable(
         except BadFile as error:  # of a picture's path, which says nothing of the table
             raise BadFile(error.what, file, line) from error
         else:
-            yield from made
+            yield from made or [Dropped(file, line, "there is no question in it")]
 
 
 def picture_file(source: Source, path: str, *folders: str) -> PictureFile:
