@@ -73,7 +73,7 @@ class OwnRequest:
             self.ask = gr.Button("What does the model know?", interactive=False, elem_id="own-ask")
             self.stop = gr.Button("Stop", visible=False, min_width=80, elem_id="own-stop")
             self.bank = gr.UploadButton(
-                "Other questions", file_types=[".json"], min_width=110, scale=0, elem_id="own-bank"
+                "Other questions", file_types=[".json"], min_width=150, scale=0, elem_id="own-bank"
             )
         self.facts = clickable(elem_id="own-facts")
 
@@ -82,7 +82,8 @@ class OwnRequest:
             headers=list(drafts.HEADERS),
             datatype="str",
             type="array",
-            column_count=(len(drafts.HEADERS), "fixed"),
+            column_count=len(drafts.HEADERS),
+            column_limits=(len(drafts.HEADERS), len(drafts.HEADERS)),
             static_columns=[0, 5],
             column_widths=["40px", "84px", "120px", "240px", "180px", "70px"],
             interactive=True,

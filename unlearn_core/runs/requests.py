@@ -212,7 +212,7 @@ def _picture(source: Source, name: str, line: int) -> Image.Image:
 
 def _example(line: Record, images: dict[str, Image.Image]) -> Example:
     name = line.get("file_name")
-    texts = {k: tuple(v) if k in LISTS else v for k, v in line.items() if k in TEXTS}
+    texts: dict[str, Any] = {k: tuple(v) if k in LISTS else v for k, v in line.items() if k in TEXTS}
     if set(line) - {"side", "file_name", *TEXTS} or not all(map(_is_text, _values(texts))):
         raise ValueError("not a line of ours")
     return Example(image=None if name is None else images[name], **texts)

@@ -19,9 +19,8 @@ from unlearn_core.data.readers.source import Folder, Source, Zip
 from unlearn_core.data.readers.umu import UMUBench
 from unlearn_core.vlm.errors import BadOption
 
-READERS: dict[str, Reader] = {
-    r.name: r for r in (FIUBench(), MLLMUBench(), CLEAR(), UMUBench(), ImageFolder(), Table())
-}
+IN_ORDER: tuple[Reader, ...] = (FIUBench(), MLLMUBench(), CLEAR(), UMUBench(), ImageFolder(), Table())
+READERS = {reader.name: reader for reader in IN_ORDER}
 """By name; the first that recognises a source reads it."""
 
 __all__ = ["READERS", "Dropped", "Reader", "Report", "Row", "Rows", "opened", "read", "stream", "to_request"]

@@ -15,11 +15,18 @@ from unlearn_core.data.readers.source import Source, inside
 class Reader(Protocol):
     """One layout of files."""
 
-    name: str
-    about: str
-    """One sentence for people."""
-    splits: tuple[str, ...]
-    """Forget sets to choose from, the default first; empty where a file says itself what is to be forgotten."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def about(self) -> str:
+        """One sentence for people."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Forget sets to choose from, the default first; empty where a file says itself what is to be forgotten."""
+        ...
 
     def recognises(self, source: Source) -> bool:
         """Whether the files look like this layout, from their names alone."""

@@ -40,8 +40,9 @@ class CLEAR:
 
     def read(self, source: Source, split: str) -> Iterator[Row | Dropped]:
         sides: dict[str, Side] = {_chosen(source, split): "forget", _chosen(source, RETAIN[split]): "retain"}
-        tests = (f"{split}_perturbed", "retain_perturbed", "real_faces", "real_world")
-        for folder, side in (sides | dict.fromkeys(tests, "test")).items():
+        for folder in (f"{split}_perturbed", "retain_perturbed", "real_faces", "real_world"):
+            sides[folder] = "test"
+        for folder, side in sides.items():
             for name in parquet_files(source, folder):
                 yield from _rows(source, name, folder, side)
 

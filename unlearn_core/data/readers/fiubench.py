@@ -79,5 +79,5 @@ def _sides(source: Source, name: str, split: str) -> dict[str, Side]:
         listed = {each: {str(i) for i in content[each]} for each in FORGET}
     except (ValueError, LookupError, TypeError) as error:
         raise BadFile(f"It should list the ids of {', '.join(FORGET)}.", name) from error
-    other: dict[str, Side] = {who: "" for each in FORGET for who in listed[each]}
-    return other | dict.fromkeys(listed[split], "forget")
+    everybody = {who for each in FORGET for who in listed[each]}
+    return {who: "forget" if who in listed[split] else "" for who in everybody}

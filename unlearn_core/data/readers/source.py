@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import zipfile
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, cast
 
@@ -47,6 +46,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
+        self._names: frozenset[str] | None = None
         if not self._root.is_dir():
             raise BadFile("There is no such folder. Please check the path.", root.name)
 
@@ -60,9 +60,11 @@ class Folder:
     def label(self) -> str:
         return self._root.name
 
-    @cached_property
+    @property
     def names(self) -> frozenset[str]:
-        return frozenset(self._walk())
+        if self._names is None:
+            self._names = frozenset(self._walk())
+        return self._names
 
     def _walk(self) -> Iterator[str]:
         for count, path in enumerate(self._root.rglob("*")):
