@@ -51,6 +51,12 @@ class Draft:
     def side(self, side: str) -> tuple[Example, ...]:
         return tuple(e for line in self.lines if line.side == side for e in line.examples)
 
+    def nbytes(self) -> int:
+        """Bytes of its pictures."""
+        examples = [e for line in self.lines for e in line.examples]
+        images = {id(i): i for i in (*distinct_images(examples), *(i for _, i in self.pictures), *self.strangers)}
+        return sum(3 * i.width * i.height for i in images.values())
+
     def request(self) -> ForgetRequest:
         """Raises BadRequest for one that cannot be carried out."""
         forget = self.side("forget")

@@ -16,6 +16,8 @@ from unlearn_core.vlm.errors import BadRequest
 
 MOST = 3_000
 """Examples that the page takes; more are for the library."""
+MOST_BYTES = 2**30
+"""Of all pictures of a file together, unpacked."""
 TOLD = 8
 """Dropped rows that are listed one by one."""
 
@@ -34,9 +36,18 @@ def bring(path: Path) -> tuple[Draft, Report | None]:
             f"The file has {len(table.rows)} examples; this page takes {MOST}. Please use a part of it, or the Python library."
         )
     sides: dict[str, list[Example]] = {}
+    seen: set[int] = set()
+    held = 0
     for row, example in zip(table.rows, opened(table.rows), strict=True):
         if example.image is not None:
             example.image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE))
+            if id(example.image) not in seen:
+                seen.add(id(example.image))
+                held += 3 * example.image.width * example.image.height
+            if held > MOST_BYTES:
+                raise BadRequest(
+                    "The pictures of this file are far too large for this page. Please use fewer or smaller ones."
+                )
         side = row.side if row.side in ("forget", "keep", "retain") else LEFT_OUT
         sides.setdefault(side, []).append(example)
     ordered: dict[str, Sequence[Example]] = {s: sides[s] for s in ("forget", "keep", "retain", LEFT_OUT) if s in sides}

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 import torch
@@ -18,7 +18,6 @@ from components import html, importing, known
 from components.draft import Draft
 from components.gallery import brought
 from components.handlers import plainly
-from components.session import Gone
 from components.studio import IN_ORDER, REQUEST, Studio
 from components.widgets import clickable, picked
 from unlearn_core.data.bank import PRIVACY, Bank, load_bank
@@ -28,8 +27,6 @@ from unlearn_core.data.retain import propose_retain
 from unlearn_core.evaluation.knowledge import Demand, Known, knows
 from unlearn_core.methods.cagul.gate import token_statistics
 from unlearn_core.vlm.errors import BadRequest
-
-T = TypeVar("T")
 
 MOST_PICTURES = 200
 """Pictures of people that a draft may hold."""
@@ -165,7 +162,7 @@ class OwnRequest:
         yield {self.ask: gr.Button(interactive=False), self.stop: gr.Button(visible=True), self.facts: ""}
         ready = {self.ask: gr.Button(interactive=True), self.stop: gr.Button(visible=False)}
         try:
-            bank = self._held(request, "bank", Bank) or PRIVACY
+            bank = self.studio.desk.find(request.session_hash, "bank", Bank) or PRIVACY
             others = known.strangers(self.studio.collection, draft, subject)
             for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], bank, others, Demand(views=1)):
                 self.studio.desk.put(request.session_hash, "known", (subject, found))
@@ -224,16 +221,10 @@ class OwnRequest:
     # -- helpers ------------------------------------------------------------------------------------------------------
 
     def _draft(self, request: gr.Request) -> Draft:
-        return self._held(request, "draft", Draft) or Draft()
+        return self.studio.desk.find(request.session_hash, "draft", Draft) or Draft()
 
     def _known(self, request: gr.Request) -> tuple[str, Known | None]:
-        return self._held(request, "known", tuple) or ("", None)
-
-    def _held(self, request: gr.Request, name: str, kind: type[T]) -> T | None:
-        try:
-            return self.studio.desk.get(request.session_hash, name, kind)
-        except Gone:
-            return None
+        return self.studio.desk.find(request.session_hash, "known", tuple) or ("", None)
 
     def _subject(self, draft: Draft, who: str) -> str:
         """Whom to ask about: the one who is named, else the one of whom there are pictures."""
