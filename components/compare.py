@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from components import exam, html
+from components import exam, html, own_exam
 from components.closer import Closer
 from components.handlers import plainly
 from components.studio import Studio
@@ -110,14 +110,16 @@ class ComparePage:
 
     @plainly
     def _chosen(self, result: str | None, about: list[str] | None, marked: list[str]) -> Any:
-        return self.studio.subjects(result) or about or marked, gr.Button(interactive=bool(result))
+        listed = {c.id for c in self.studio.collection.subjects()}
+        whom = self.studio.subjects(result) or about or marked
+        return [who for who in whom if who in listed], gr.Button(interactive=bool(result))
 
     # -- the exam -----------------------------------------------------------------------------------------------------
 
     @plainly
     def _run(self, result: str | None, about: list[str] | None, thorough: bool, request: gr.Request) -> Iterator[Any]:
-        if not result or not about:
-            raise BadRequest("Please choose a result, and at least one person that the exam is about.")
+        if not result:
+            raise BadRequest("Please choose a result first.")
         yield {
             self.start: gr.Button(interactive=False),
             self.cancel: gr.Button(visible=True),
@@ -126,7 +128,7 @@ class ComparePage:
         }
         ready = {self.start: gr.Button(interactive=True), self.cancel: gr.Button(visible=False)}
         try:
-            examples, after = self.studio.collection.exam(about, thorough=thorough), self.studio.model(result)
+            examples, after = self.studio.exam(result, about or [], thorough=thorough), self.studio.model(result)
             rows: list[Compared] = []
             began = time.monotonic()
             for part in compare(self.studio.vlm, after, examples, batch_size=CHUNK):
@@ -140,7 +142,8 @@ class ComparePage:
             raise
         done = exam.Exam(result, tuple(rows))
         self.studio.desk.put(request.session_hash, "exam", done)
-        yield {**ready, self.progress: _verdict(done, self.studio.label(result)), **self._result(done)}
+        verdict = _verdict(done, self.studio.label(result), new=bool(about))
+        yield {**ready, self.progress: verdict, **self._result(done)}
 
     def _cleared(self) -> dict[Any, Any]:
         return {
@@ -206,8 +209,9 @@ def _bar(done: int, total: int, seconds: float) -> str:
     )
 
 
-def _verdict(done: exam.Exam, label: str) -> str:
+def _verdict(done: exam.Exam, label: str, new: bool) -> str:
     changed = sum(r.changed for r in done.rows)
-    return html.note(
-        f"{label}: {len(done.rows)} questions on photographs and in words that no fit has seen; {changed} answers changed."
-    )
+    asked = f"{label}: {len(done.rows)} questions"
+    if new:
+        return html.note(f"{asked} on photographs and in words that no fit has seen; {changed} answers changed.")
+    return html.note(f"{asked}; {changed} answers changed. {own_exam.ABOUT}")

@@ -8,10 +8,11 @@ from typing import Any
 import gradio as gr
 
 from components import html
-from components.gallery import NOBODY
 from components.handlers import plainly
+from components.own import OwnRequest
 from components.studio import Studio
 from components.widgets import picker
+from unlearn_core.runs.shelf import Saved
 
 
 class ForgetPage:
@@ -25,10 +26,8 @@ class ForgetPage:
                 "Mark the people whose private facts must no longer be given.", "Then choose a method on the next page."
             )
         )
-        if not cards:
-            gr.HTML(html.empty(NOBODY))
-        with gr.Row(elem_classes="columns", visible=bool(cards)):
-            with gr.Column(scale=6, min_width=300):
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=6, min_width=300, visible=bool(cards)):
                 self.marked = picker(
                     cards,
                     many=True,
@@ -48,6 +47,8 @@ class ForgetPage:
                         scale=3,
                         elem_id="forget-onward",
                     )
+        with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own"):
+            self.own = OwnRequest(studio, self.marked)
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward]
         self.marked.change(self._changed, self.marked, out, **quiet)
@@ -64,6 +65,9 @@ class ForgetPage:
             return html.empty(
                 "Nobody is marked yet. Click one or more people; a handful takes about a minute to forget."
             )
+        saved = self.studio.saved(marked)
+        if saved is not None:
+            return self._saved(saved)
         shown = [self.studio.collection.subject(subject) for subject in marked]
         secrets = [[a for a in s.asks if a.secret] for s in shown]
         tables = "".join(
@@ -77,6 +81,16 @@ class ForgetPage:
             f'<section class="panel goes"><h3>No longer answered</h3><p><b>{len(marked)}</b> {"person" if len(marked) == 1 else "people"}, '
             f"<b>{count}</b> answers, however the question is worded and whatever photograph it is about.</p>{tables}</section>"
             f'<section class="panel stays"><h3>Stays as it is</h3><ul>{stays}</ul></section>'
+        )
+
+    def _saved(self, saved: Saved) -> str:
+        """What a request of one's own will do."""
+        request = self.studio.shelf.load(saved.id)
+        return (
+            f'<section class="panel goes"><h3>No longer answered</h3><p>{escape(saved.name)}: <b>{len(request.forget)}</b> '
+            f"answers about pictures of {len(request.subjects)} {'person' if len(request.subjects) == 1 else 'people'}.</p></section>"
+            f'<section class="panel stays"><h3>Stays as it is</h3><p><b>{len(request.keep)}</b> answers about the same people and '
+            f"<b>{len(request.retain)}</b> about others are watched over.</p></section>"
         )
 
 

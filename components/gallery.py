@@ -207,9 +207,7 @@ class DemoWorld:
         return what, int(shot)
 
 
-NOBODY = (
-    "This model comes without a collection of people. To forget from your own pictures, make a ForgetRequest in Python."
-)
+NOBODY = "This model comes without a collection of people. Please bring your own pictures on the page Forget."
 
 
 class Uploads:

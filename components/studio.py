@@ -9,13 +9,17 @@ from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
+from components import own_exam
 from components.gallery import Collection, collection_for
 from components.session import Desk
 from components.texts import moment, people
 from unlearn_core import bundle
 from unlearn_core.bundle import Manifest
+from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
+from unlearn_core.runs.requests import request_name
+from unlearn_core.runs.shelf import Saved, Shelf
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest, StudioError
 
@@ -23,6 +27,8 @@ ORIGINAL = "original"
 IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
 """For events that ask a model one question."""
 RUN, BUNDLE = "run:", "bundle:"
+REQUEST = "request:"
+"""Marks a saved request where otherwise subjects of the collection stand."""
 IN_MEMORY = 3
 """Modules of imported bundles kept in memory, latest used first."""
 
@@ -36,6 +42,7 @@ class Studio:
         self.desk = Desk()
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace)
+        self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._manifests: dict[str, Manifest] = {}
         self._modules: OrderedDict[str, Module] = OrderedDict()
@@ -87,8 +94,37 @@ class Studio:
             return self._bundle(ref.removeprefix(BUNDLE))
         return self.worker.module(self.run(ref).id)
 
-    def request_title(self, subjects: list[str]) -> str:
-        return f"Forget {people([self.collection.name(s) for s in subjects])}"
+    # -- what is marked -----------------------------------------------------------------------------------------------
+
+    def request(self, marked: list[str]) -> ForgetRequest:
+        """The saved request that is marked, or one about the marked subjects of the collection."""
+        saved = self.saved(marked)
+        return self.collection.request(marked) if saved is None else self.shelf.load(saved.id)
+
+    def request_title(self, marked: list[str]) -> str:
+        saved = self.saved(marked)
+        return saved.name if saved is not None else f"Forget {people([self.collection.name(s) for s in marked])}"
+
+    def saved(self, marked: list[str]) -> Saved | None:
+        """The saved request that is marked, if one is. Raises BadRequest if it is gone, or not marked alone."""
+        ref = next((m.removeprefix(REQUEST) for m in marked if m.startswith(REQUEST)), None)
+        if ref is not None and len(marked) > 1:
+            raise BadRequest(
+                "A request of your own is marked, and people beside it. Please press Clear and choose again."
+            )
+        return None if ref is None else Saved(ref, request_name(self.shelf.path(ref)))
+
+    def exam(self, ref: str, about: list[str], *, thorough: bool) -> tuple[Example, ...]:
+        """Questions about subjects of the collection; without any, those of the run's own request.
+
+        Raises:
+            BadRequest: neither is there.
+        """
+        if about:
+            return self.collection.exam(about, thorough=thorough)
+        if not self.is_run(ref):
+            raise BadRequest("Please choose at least one person that the exam is about; a bundle does not tell.")
+        return own_exam.exam(self.run(ref).request(), thorough)
 
     # -- bundles ------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from components import figures, fits, html
 from components.form import Form, draw
 from components.handlers import plainly
 from components.studio import Studio
-from components.texts import people
 from components.widgets import clickable, picked
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.runs import RunState
@@ -120,7 +119,7 @@ class UnlearnPage:
             self.onward: gr.Button(visible=False),
         }
         try:
-            request, title = self.studio.collection.request(marked), self.studio.request_title(marked)
+            request, title = self.studio.request(marked), self.studio.request_title(marked)
             run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
         except Exception:
             yield {**ready, **self.load()}
@@ -205,7 +204,7 @@ class UnlearnPage:
     def _who(self, marked: list[str]) -> str:
         if not marked:
             return html.note("Nobody is marked yet. Go back to Forget and mark at least one person.")
-        return html.note(f"To forget: {people([self.studio.collection.name(s) for s in marked])}", "forget")
+        return html.note(self.studio.request_title(marked), "forget")
 
     def _list(self, chosen: str) -> str:
         rows = "".join(fits.listed(run, run.id == chosen) for run in self.studio.workspace.runs()[:LISTED])

@@ -178,8 +178,9 @@ def report(
         seed: of what is drawn at random.
         json: print the report as JSON too.
     """
+    from unlearn_core.data.strict_json import to_json
     from unlearn_core.evaluation.report import to_html
-    from unlearn_core.runs.files import to_json, write_file
+    from unlearn_core.runs.files import write_file
 
     data = _watched(_examination(run, model, retain_only, suite, seed).report(mask, seed))
     write_file(out, to_html(data).encode())

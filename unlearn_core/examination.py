@@ -13,6 +13,7 @@ from typing import Any
 
 from unlearn_core.bundle import base_of, fingerprint
 from unlearn_core.bundle.cards import ABOUT
+from unlearn_core.data.strict_json import to_json
 from unlearn_core.evaluation.attacks import Audit, Target, audit
 from unlearn_core.evaluation.evaluate import Evaluation, evaluate
 from unlearn_core.evaluation.progress import Job
@@ -21,7 +22,7 @@ from unlearn_core.evaluation.suite import Suite
 from unlearn_core.evaluation.table import Table, table
 from unlearn_core.methods import module_from_pretrained
 from unlearn_core.runs.errors import RunNotReady
-from unlearn_core.runs.files import storing, to_json, write_file
+from unlearn_core.runs.files import storing, write_file
 from unlearn_core.runs.run import Run, read_json, reading
 from unlearn_core.vlm import VLM
 

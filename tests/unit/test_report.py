@@ -16,6 +16,7 @@ from tiny_method import TinyConfig, TinyModule, load_tiny, request_of
 
 from unlearn_core import cli, examination
 from unlearn_core.data.example import Example
+from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.evaluation.collect import Probe, Record, Scored
 from unlearn_core.evaluation.evaluate import Evaluation, evaluation_of
 from unlearn_core.evaluation.report import Header, masked, report_data, to_html
@@ -23,7 +24,6 @@ from unlearn_core.evaluation.status import Status
 from unlearn_core.evaluation.suite import Split, Suite
 from unlearn_core.evaluation.table import table
 from unlearn_core.runs import Workspace
-from unlearn_core.runs.files import from_json, to_json
 from unlearn_core.runs.run import RunState
 from unlearn_core.vlm import VLM
 

@@ -25,9 +25,10 @@ from PIL import Image
 from tiny_method import TinyConfig, TinyMethod, load_tiny, request_of, until
 
 from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.methods.base import Step
 from unlearn_core.runs import Run, RunDamaged, RunNotReady, RunState, Worker, Workspace
-from unlearn_core.runs.files import from_json, lock_shared, storing, to_json
+from unlearn_core.runs.files import lock_shared, storing
 from unlearn_core.runs.run import STOPPED
 from unlearn_core.runs.worker import NO_MEMORY, UNEXPECTED
 from unlearn_core.vlm import VLM
@@ -129,7 +130,7 @@ def test_hundreds_of_pictures_are_written_quickly(workspace: Workspace, picture:
 @pytest.mark.parametrize("change", ["missing", "other", "torn", "json", "unknown"])
 def test_a_changed_request_is_noticed(run: Run, picture: Picture, change: str) -> None:
     file = next((run.folder / "pictures").iterdir())
-    listed = run.folder / "request.json"
+    listed = run.folder / "metadata.jsonl"
     if change == "missing":
         file.unlink()
     elif change == "other":
@@ -139,7 +140,7 @@ def test_a_changed_request_is_noticed(run: Run, picture: Picture, change: str) -
     elif change == "json":
         listed.write_bytes(listed.read_bytes()[:-20])
     else:
-        listed.write_text(listed.read_text().replace(file.stem, "../../secret"))
+        listed.write_text(listed.read_text().replace(file.name, "../../secret.png"))
     with pytest.raises(RunDamaged):
         run.request()
 

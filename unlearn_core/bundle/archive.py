@@ -30,9 +30,10 @@ import torch
 from unlearn_core.bundle.cards import bundle_card
 from unlearn_core.bundle.fingerprint import base_of, fingerprint, public_name
 from unlearn_core.bundle.manifest import Content, Manifest
+from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.methods import Module, module_from_pretrained
 from unlearn_core.methods.saving import SETTINGS, TENSORS
-from unlearn_core.runs.files import from_json, replacing, storing, to_json
+from unlearn_core.runs.files import replacing, storing
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BundleDamaged, BundleMismatch
 

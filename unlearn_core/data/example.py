@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -21,6 +21,11 @@ class Example:
         subject: the person or concept in the picture; None for general pictures. Requests are split by subject.
         kind: a free label that results are grouped by, such as `private` or `visual`.
         target: what an unlearned model should say instead; None means a refusal. Only used on the forget side.
+        paraphrases: the question in other words; for tests, never to be fitted on.
+        paraphrased: the true answer in other words.
+        perturbed: wrong answers of the same form.
+        keywords: what gives the answer away.
+        options: text of each letter, where the answer is one of them.
     """
 
     id: str
@@ -30,6 +35,11 @@ class Example:
     subject: str | None = None
     kind: str = "private"
     target: str | None = None
+    paraphrases: tuple[str, ...] = ()
+    paraphrased: str | None = None
+    perturbed: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    options: Mapping[str, str] | None = None
 
     @property
     def prompt(self) -> Prompt:

@@ -1,23 +1,20 @@
-"""Files that are whole or not there at all, strict JSON, and locks that end with the process that holds them."""
+"""Files that are whole or not there at all, and locks that end with the process that holds them."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
-import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from safetensors import SafetensorError
 
 from unlearn_core.vlm.errors import StorageFailed
 
-MAX_DEPTH = 32
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -94,65 +91,6 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-# -- JSON -------------------------------------------------------------------------------------------------------------
-
-
-def to_json(value: Any, indent: int | None = 2) -> bytes:
-    """ASCII JSON and a newline. Numbers that are not finite become null, which is how JSON says "not measured"."""
-    return (json.dumps(_finite(value), indent=indent, allow_nan=False) + "\n").encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def from_json(data: bytes) -> Any:
-    """Read JSON and nothing beyond: UTF-8, each name once, finite numbers, at most 32 levels.
-
-    Raises:
-        ValueError: anything else.
-    """
-    try:
-        value = json.loads(
-            data.decode(), parse_constant=_refuse, parse_float=_finite_number, object_pairs_hook=_distinct_names
-        )
-    except RecursionError:
-        raise ValueError("too many levels") from None
-    if _depth(value) > MAX_DEPTH:
-        raise ValueError("too many levels")
-    return value
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite_number(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
-
-
-def _distinct_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out = dict(pairs)
-    if len(out) < len(pairs):
-        raise ValueError("a name appears twice")
-    return out
-
-
-def _depth(value: Any) -> int:
-    """Levels of nesting; level by level, so that depth costs no stack."""
-    level, depth = [value], 0
-    while level:
-        nested = [v for v in level if isinstance(v, dict | list)]
-        level = [w for v in nested for w in (v.values() if isinstance(v, dict) else v)]
-        depth += bool(nested)
-    return depth
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------

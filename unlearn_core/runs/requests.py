@@ -1,9 +1,18 @@
-"""A forget request as a folder: `request.json`, and each distinct picture once under `pictures/`."""
+"""A forget request as files, the same in a run's folder and in a zip that is passed on.
+
+request.json     name and refusals
+metadata.jsonl   a question in each line, with its side and the path of its picture; a stranger is a line without a
+                 question. The layout is that of Hugging Face image folders, so that other programs read it too.
+pictures/        each distinct picture once, as PNG, named after its content
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -11,15 +20,30 @@ from typing import Any
 
 from PIL import Image
 
+from unlearn_core.data.errors import BadFile
 from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.data.readers import Source
+from unlearn_core.data.readers.records import Record, records
+from unlearn_core.data.readers.source import Folder, Zip, read_bounded
+from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.runs.errors import RunDamaged
-from unlearn_core.runs.files import from_json, to_json, write_file
-from unlearn_core.vlm.images import to_rgb
+from unlearn_core.runs.files import replacing, storing
+from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.images import MAX_PIXELS, to_rgb
 
-REQUEST, PICTURES = "request.json", "pictures"
+REQUEST, TABLE, PICTURES = "request.json", "metadata.jsonl", "pictures"
 SIDES = ("forget", "keep", "retain")
+STRANGER = "stranger"
 WRITERS = 16  # most of the time goes into waiting for the disk; 400 pictures of 128 px: 1.7 s with one, 0.7 s with 16
 TEXTS = tuple(f.name for f in fields(Example) if f.name != "image")
+LISTS = ("paraphrases", "perturbed", "keywords")
+MAX_HEAD = 10**6
+"""Bytes of request.json."""
+MAX_PICTURE = 4 * MAX_PIXELS
+"""Bytes of a picture; without loss one may take as many as its pixels do."""
+
+
+# -- write ------------------------------------------------------------------------------------------------------------
 
 
 def write_request(folder: Path, request: ForgetRequest) -> None:
@@ -28,48 +52,53 @@ def write_request(folder: Path, request: ForgetRequest) -> None:
     Raises:
         OSError: the disk is full, or the folder must not be written to.
     """
-    names = _Names()
-    content = {
-        "name": request.name,
-        **{side: [_entry(e, names) for e in getattr(request, side)] for side in SIDES},
-        "strangers": [names.of(image) for image in request.strangers],
-        "refusals": request.refusals,
-    }
+    texts, images = _content(request)
     (folder / PICTURES).mkdir(mode=0o700)
     with ThreadPoolExecutor(WRITERS) as pool:
-        for _ in pool.map(
-            lambda item: _write_picture(folder / PICTURES / f"{item[0]}.png", item[1]), names.images.items()
-        ):
+        for _ in pool.map(lambda item: _write(folder / item[0], _png(item[1])), images.items()):
             pass
-    write_file(folder / REQUEST, to_json(content))
+    for name, data in texts.items():
+        _write(folder / name, data)
 
 
-def read_request(folder: Path) -> ForgetRequest:
-    """The request with each distinct picture as one object, so that it is processed once.
+def export_request(request: ForgetRequest, path: Path) -> Path:
+    """Write a zip, whole or not at all, readable by its owner alone; one that is there is replaced.
 
     Raises:
-        RunDamaged: a file is missing, cannot be read, or a picture is not the one that its name says.
+        StorageFailed: the disk is full, or the folder is missing or must not be written to.
     """
-    try:
-        content = from_json((folder / REQUEST).read_bytes())
-        used = {e["image"] for side in SIDES for e in content[side]} | set(content["strangers"])
-        with ThreadPoolExecutor() as pool:
-            wanted = sorted(used - {None})
-            images = dict(
-                zip(wanted, pool.map(lambda name: _read_picture(folder / PICTURES, name), wanted), strict=True)
-            )
-        sides = {side: tuple(_example(e, images) for e in content[side]) for side in SIDES}
-        strangers = tuple(images[name] for name in content["strangers"])
-        return ForgetRequest(content["name"], **sides, strangers=strangers, refusals=tuple(content["refusals"]))
-    except (OSError, ValueError, LookupError, TypeError, SyntaxError) as error:  # a torn PNG is a SyntaxError to Pillow
-        raise RunDamaged(
-            "The request of this run can no longer be read: a file is missing or was changed. Please start a new run."
-        ) from error
+    texts, images = _content(request)
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in texts.items():
+            archive.writestr(name, data)
+        for name, image in images.items():
+            archive.writestr(name, _png(image))
+    return path
 
 
-def digest(image: Image.Image) -> str:
-    """SHA-256 of the size and the pixels of an RGB picture."""
-    return hashlib.sha256(f"{image.width}x{image.height}\n".encode() + image.tobytes()).hexdigest()
+def export_folder(request: ForgetRequest, folder: Path) -> Path:
+    """As `export_request`, but a new folder. Raises StorageFailed, also if the folder is there already."""
+    with storing():
+        folder.mkdir(mode=0o700)
+        write_request(folder, request)
+    return folder
+
+
+def _content(request: ForgetRequest) -> tuple[dict[str, bytes], dict[str, Image.Image]]:
+    """Text files and pictures by name."""
+    names = _Names()
+    lines = [_entry(e, side, names) for side in SIDES for e in getattr(request, side)]
+    lines += [{"side": STRANGER, "file_name": names.of(image)} for image in request.strangers]
+    head = {"name": request.name, "refusals": request.refusals}
+    texts = {REQUEST: to_json(head), TABLE: b"".join(to_json(line, indent=None) for line in lines)}
+    return texts, names.images
+
+
+def _entry(example: Example, side: str, names: _Names) -> Record:
+    """A line; what is empty is left out."""
+    picture = {} if example.image is None else {"file_name": names.of(example.image)}
+    texts = {name: getattr(example, name) for name in TEXTS}
+    return {"side": side, **picture, **{k: v for k, v in texts.items() if v not in (None, ())}}
 
 
 class _Names:
@@ -82,31 +111,127 @@ class _Names:
     def of(self, image: Image.Image) -> str:
         if id(image) not in self._known:
             rgb = to_rgb(image)
-            self._known[id(image)] = digest(rgb)
-            self.images[self._known[id(image)]] = rgb
+            name = self._known[id(image)] = f"{PICTURES}/{digest(rgb)}.png"
+            self.images[name] = rgb
         return self._known[id(image)]
 
 
-def _entry(example: Example, names: _Names) -> dict[str, Any]:
-    image = None if example.image is None else names.of(example.image)
-    return {**{name: getattr(example, name) for name in TEXTS}, "image": image}
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
-def _example(entry: dict[str, Any], images: dict[str, Image.Image]) -> Example:
-    return Example(**{**entry, "image": None if entry["image"] is None else images[entry["image"]]})
-
-
-def _write_picture(path: Path, image: Image.Image) -> None:
+def _write(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
-        image.save(file, "PNG", compress_level=1)
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _read_picture(folder: Path, name: str) -> Image.Image:
-    with Image.open(folder / f"{name}.png", formats=("PNG",)) as image:
-        image.load()
-    if image.mode != "RGB" or digest(image) != name:
-        raise ValueError("the picture is not the one that its name says")
+# -- read -------------------------------------------------------------------------------------------------------------
+
+
+def read_request(folder: Path) -> ForgetRequest:
+    """The request of a run.
+
+    Raises:
+        RunDamaged: a file is missing, cannot be read, or a picture is not the one that its name says.
+    """
+    try:
+        return _read(Folder(folder))
+    except (BadFile, BadRequest) as error:
+        raise RunDamaged(
+            "The request of this run can no longer be read: a file is missing or was changed. Please start a new run."
+        ) from error
+
+
+def load_request(path: Path) -> ForgetRequest:
+    """The request in a folder or zip that was exported; each distinct picture is one object, so that it is processed once.
+
+    Raises:
+        BadFile: a file is missing or cannot be read, or a picture is not the one that its name says.
+        BadRequest: what the files ask for cannot be done.
+    """
+    return _read(Folder(path) if path.is_dir() else Zip(path))
+
+
+def request_name(path: Path) -> str:
+    """What the request in a zip is called, without reading it through. Raises BadFile."""
+    return _head(Zip(path))[0]
+
+
+def is_request(source: Source) -> bool:
+    return source.has(REQUEST) and source.has(TABLE)
+
+
+def _read(source: Source) -> ForgetRequest:
+    lines = list(records(source, TABLE))
+    images = dict(_pictures(source, lines))
+    sides: dict[str, list[Any]] = {side: [] for side in (*SIDES, STRANGER)}
+    for number, line in lines:
+        try:
+            made = images[line["file_name"]] if line["side"] == STRANGER else _example(line, images)
+            sides[line["side"]].append(made)
+        except (LookupError, TypeError, ValueError) as error:
+            raise BadFile("The line is not one of a forget request. Please export it again.", TABLE, number) from error
+    name, refusals = _head(source)
+    strangers = tuple(sides.pop(STRANGER))
+    return ForgetRequest(name, **{k: tuple(v) for k, v in sides.items()}, strangers=strangers, refusals=refusals)
+
+
+def _head(source: Source) -> tuple[str, tuple[str, ...]]:
+    """Name and refusals. Raises BadFile."""
+    try:
+        head = from_json(read_bounded(source, REQUEST, MAX_HEAD))
+        return str(head["name"]), tuple(map(str, head["refusals"]))
+    except (LookupError, TypeError, ValueError) as error:
+        raise BadFile("This does not name a forget request. Please export it again.", REQUEST) from error
+
+
+def _pictures(source: Source, lines: list[tuple[int, Record]]) -> Iterator[tuple[str, Image.Image]]:
+    wanted = {line["file_name"]: number for number, line in lines if isinstance(line.get("file_name"), str)}
+    with ThreadPoolExecutor() as pool:
+        yield from zip(wanted, pool.map(lambda item: _picture(source, *item), wanted.items()), strict=True)
+
+
+def _picture(source: Source, name: str, line: int) -> Image.Image:
+    data = io.BytesIO(read_bounded(source, name, MAX_PICTURE))
+    try:
+        with Image.open(data, formats=("PNG",)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError("larger than any picture that we take")
+            image.load()
+    except Exception as error:  # a torn PNG is a SyntaxError to Pillow
+        raise BadFile("The picture cannot be read. Please export the request again.", TABLE, line) from error
+    if image.mode != "RGB" or name != f"{PICTURES}/{digest(image)}.png":
+        raise BadFile("The picture is not the one that its name says. Please export the request again.", TABLE, line)
     return image
+
+
+def _example(line: Record, images: dict[str, Image.Image]) -> Example:
+    name = line.get("file_name")
+    texts: dict[str, Any] = {k: tuple(v) if k in LISTS else v for k, v in line.items() if k in TEXTS}
+    if set(line) - {"side", "file_name", *TEXTS} or not all(map(_is_text, _values(texts))):
+        raise ValueError("not a line of ours")
+    return Example(image=None if name is None else images[name], **texts)
+
+
+def _values(texts: Record) -> Iterator[Any]:
+    for value in texts.values():
+        if isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, tuple):
+            yield from value
+        else:
+            yield value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def digest(image: Image.Image) -> str:
+    """SHA-256 of the size and the pixels of an RGB picture."""
+    return hashlib.sha256(f"{image.width}x{image.height}\n".encode() + image.tobytes()).hexdigest()

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from unlearn_core.data.example import ForgetRequest
+from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.methods.base import Module, Step
 from unlearn_core.runs.errors import RunDamaged, RunNotReady
-from unlearn_core.runs.files import append_line, from_json, is_locked, storing, sync, to_json, write_file
+from unlearn_core.runs.files import append_line, is_locked, storing, sync, write_file
 from unlearn_core.runs.requests import read_request
 from unlearn_core.vlm.errors import RunNotFound
 

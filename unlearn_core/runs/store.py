@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_core.data.example import ForgetRequest
+from unlearn_core.data.strict_json import to_json
 from unlearn_core.runs.errors import RunDamaged, RunNotReady
-from unlearn_core.runs.files import is_locked, lock_alone, lock_shared, storing, sync, to_json, write_file
+from unlearn_core.runs.files import is_locked, lock_alone, lock_shared, storing, sync, write_file
 from unlearn_core.runs.requests import write_request
 from unlearn_core.runs.run import (
     CONFIG,

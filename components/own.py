@@ -1,0 +1,266 @@
+"""A request from people's own pictures or files: bring, ask what the model knows, mark, add what to keep, check, save."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+
+from components import draft as drafts
+from components import html, importing, known
+from components.draft import Draft
+from components.gallery import brought
+from components.handlers import plainly
+from components.studio import IN_ORDER, REQUEST, Studio
+from components.widgets import clickable, picked
+from unlearn_core.data.bank import PRIVACY, Bank, load_bank
+from unlearn_core.data.checks import Severity
+from unlearn_core.data.example import distinct_images
+from unlearn_core.data.retain import propose_retain
+from unlearn_core.evaluation.knowledge import Demand, Known, knows
+from unlearn_core.methods.cagul.gate import token_statistics
+from unlearn_core.vlm.errors import BadRequest
+
+MOST_PICTURES = 200
+"""Pictures of people that a draft may hold."""
+ASKED = 2
+"""Pictures of a person that the model is asked about."""
+QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class OwnRequest:
+    """The panel. `saved` (the choice of saved requests) is refreshed when the page is opened."""
+
+    def __init__(self, studio: Studio, marked: gr.HTML) -> None:
+        self.studio, self.marked = studio, marked
+        self.folder = Path(tempfile.mkdtemp(prefix="requests-", dir=os.environ.get("GRADIO_TEMP_DIR")))
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=5, min_width=300):
+                self._draw_pictures()
+            with gr.Column(scale=6, min_width=300):
+                self._draw_lines()
+        self._wire()
+
+    # -- what is on the page ------------------------------------------------------------------------------------------
+
+    def _draw_pictures(self) -> None:
+        self.who = gr.Textbox(
+            label="Who is it?", placeholder="A name, or any word for this person", max_length=100, elem_id="own-who"
+        )
+        with gr.Row():
+            self.pictures = gr.UploadButton(
+                "Add pictures", file_types=["image"], file_count="multiple", min_width=130, elem_id="own-pictures"
+            )
+            self.file = gr.UploadButton(
+                "Open a file",
+                file_types=[".zip", ".jsonl", ".json", ".csv"],
+                min_width=130,
+                elem_id="own-file",
+            )
+        self.report = gr.HTML(elem_id="own-report")
+        self.strip = gr.HTML(known.thumbnails(()), elem_id="own-strip")
+        with gr.Row():
+            self.ask = gr.Button("What does the model know?", interactive=False, elem_id="own-ask")
+            self.stop = gr.Button("Stop", visible=False, min_width=80, elem_id="own-stop")
+            self.bank = gr.UploadButton(
+                "Other questions", file_types=[".json"], min_width=150, scale=0, elem_id="own-bank"
+            )
+        self.facts = clickable(elem_id="own-facts")
+
+    def _draw_lines(self) -> None:
+        self.table = gr.Dataframe(
+            headers=list(drafts.HEADERS),
+            datatype="str",
+            type="array",
+            column_count=len(drafts.HEADERS),
+            column_limits=(len(drafts.HEADERS), len(drafts.HEADERS)),
+            static_columns=[0, 5],
+            column_widths=["40px", "84px", "120px", "240px", "180px", "70px"],
+            interactive=True,
+            wrap=True,
+            max_height=340,
+            show_label=False,
+            elem_id="own-table",
+        )
+        gr.HTML(
+            f"<p class='legend'>Sides: {', '.join(drafts.SIDES)}. Keep is what can be seen of the same people; "
+            "retain is about everybody else.</p>"
+        )
+        self.propose = gr.Button("Propose what to retain", interactive=False, elem_id="own-propose")
+        self.findings = gr.HTML(elem_id="own-findings")
+        with gr.Row(elem_classes="ask"):
+            self.name = gr.Textbox(label="Name of the request", max_length=200, scale=4, elem_id="own-name")
+            self.use = gr.Button(
+                "Use this request", variant="primary", interactive=False, scale=2, min_width=140, elem_id="own-use"
+            )
+        with gr.Row():
+            self.save = gr.Button("Save and export", interactive=False, min_width=130, elem_id="own-save")
+            self.download = gr.DownloadButton("Download", visible=False, min_width=110, elem_id="own-download")
+        self.saved = gr.Dropdown(
+            self._saved(), value=None, label="Saved requests", filterable=False, elem_id="own-saved"
+        )
+
+    def _wire(self) -> None:
+        buttons = [self.ask, self.propose, self.use, self.save, self.download]
+        all_of_it = [self.strip, self.report, self.facts, self.table, self.findings, self.name, self.saved, *buttons]
+        self.pictures.upload(self._add, [self.pictures, self.who], all_of_it, **QUIET)
+        self.file.upload(self._open, self.file, all_of_it, **QUIET)
+        self.saved.input(self._take_up, self.saved, all_of_it, **QUIET)
+        self.table.input(self._edit, self.table, all_of_it, **QUIET)
+        self.facts.select(self._mark, None, all_of_it, **QUIET)
+        self.bank.upload(self._bank, self.bank, self.report, **QUIET)
+        busy: Any = {**QUIET, **IN_ORDER}
+        asking = self.ask.click(self._ask, self.who, [self.facts, self.ask, self.stop], **busy)
+        self.stop.click(self._stopped, None, [self.ask, self.stop], cancels=[asking], queue=False, **QUIET)
+        self.propose.click(self._propose, None, all_of_it, **busy)
+        self.save.click(self._save, self.name, all_of_it, **QUIET)
+        self.use.click(self._use, self.name, [*all_of_it, self.marked], **QUIET)
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    @plainly
+    def _add(self, paths: list[str], who: str, request: gr.Request) -> Any:
+        draft = self._draft(request)
+        if len(draft.pictures) + len(paths) > MOST_PICTURES:
+            raise BadRequest(f"A request on this page holds {MOST_PICTURES} pictures. Please choose fewer.")
+        images = [image for path in paths if (image := brought(path).image) is not None]
+        return self._shown(drafts.with_pictures(draft, who, images), request)
+
+    @plainly
+    def _open(self, path: str, request: gr.Request) -> Any:
+        draft, report = importing.bring(Path(path))
+        self.studio.desk.put(request.session_hash, "known", None)
+        return {**self._shown(draft, request), self.report: importing.told(report)}
+
+    @plainly
+    def _take_up(self, saved: str | None, request: gr.Request) -> Any:
+        draft = drafts.of_request(self.studio.shelf.load(str(saved)))
+        self.studio.desk.put(request.session_hash, "known", None)
+        return self._shown(draft, request)
+
+    @plainly
+    def _edit(self, table: list[list[Any]], request: gr.Request) -> Any:
+        return self._shown(drafts.edited(self._draft(request), table), request)
+
+    @plainly
+    def _bank(self, path: str, request: gr.Request) -> Any:
+        bank = load_bank(Path(path))
+        self.studio.desk.put(request.session_hash, "bank", bank)
+        return html.note(f"{len(bank.attributes)} things will be asked for, in the words of this file.")
+
+    @plainly
+    def _ask(self, who: str, request: gr.Request) -> Iterator[Any]:
+        draft = self._draft(request)
+        subject = self._subject(draft, who)
+        yield {self.ask: gr.Button(interactive=False), self.stop: gr.Button(visible=True), self.facts: ""}
+        ready = {self.ask: gr.Button(interactive=True), self.stop: gr.Button(visible=False)}
+        try:
+            bank = self.studio.desk.find(request.session_hash, "bank", Bank) or PRIVACY
+            others = known.strangers(self.studio.collection, draft, subject)
+            for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], bank, others, Demand(views=1)):
+                self.studio.desk.put(request.session_hash, "known", (subject, found))
+                yield {self.facts: known.facts(found, draft, subject)}
+        except Exception:
+            yield ready
+            raise
+        yield ready
+
+    @plainly
+    def _stopped(self) -> Any:
+        return gr.Button(interactive=True), gr.Button(visible=False)
+
+    @plainly
+    def _mark(self, request: gr.Request, event: gr.EventData) -> Any:
+        subject, found = self.studio.desk.get(request.session_hash, "known", tuple)
+        place = picked(event)
+        if not place.isdigit() or int(place) >= len(found.facts):
+            raise BadRequest("There is no such fact here. Please ask again what the model knows.")
+        draft = drafts.with_fact(self._draft(request), subject, found.facts[int(place)])
+        return self._shown(draft, request)
+
+    @plainly
+    def _propose(self, request: gr.Request) -> Any:
+        draft = self._draft(request)
+        forget = draft.side("forget")
+        pool = known.pool(self.studio.collection, draft)
+        statistics = self._statistics([*distinct_images(forget), *distinct_images(pool)])
+        proposed = propose_retain(
+            forget,
+            torch.stack([statistics[id(i)] for i in distinct_images(forget)]),
+            pool,
+            [None if e.image is None else statistics[id(e.image)] for e in pool],
+        )
+        left = [line for line in draft.lines if line.side != drafts.LEFT_OUT]
+        more = drafts.drafted("", {"retain": [p.example for p in proposed]}).lines
+        return self._shown(replace(draft, lines=(*left, *more)), request, statistics)
+
+    @plainly
+    def _save(self, name: str, request: gr.Request) -> Any:
+        draft = replace(self._draft(request), name=name)
+        saved = self.studio.shelf.save(draft.request())
+        copy = self.folder / f"request-{saved.id}.zip"  # Gradio serves files from its own folder only
+        shutil.copyfile(self.studio.shelf.path(saved.id), copy)
+        return {**self._shown(draft, request), self.download: gr.DownloadButton(value=str(copy), visible=True)}
+
+    @plainly
+    def _use(self, name: str, request: gr.Request) -> Any:
+        draft = replace(self._draft(request), name=name)
+        stops = [f for f in draft.checked() if f.severity is Severity.STOPS]
+        if stops:
+            raise BadRequest(f"{stops[0].sentence} {stops[0].suggestion}")
+        saved = self.studio.shelf.save(draft.request())
+        return {**self._shown(draft, request), self.marked: [REQUEST + saved.id]}
+
+    # -- helpers ------------------------------------------------------------------------------------------------------
+
+    def _draft(self, request: gr.Request) -> Draft:
+        return self.studio.desk.find(request.session_hash, "draft", Draft) or Draft()
+
+    def _known(self, request: gr.Request) -> tuple[str, Known | None]:
+        return self.studio.desk.find(request.session_hash, "known", tuple) or ("", None)
+
+    def _subject(self, draft: Draft, who: str) -> str:
+        """Whom to ask about: the one who is named, else the one of whom there are pictures."""
+        subjects = draft.subjects()
+        if who.strip() in subjects:
+            return who.strip()
+        if not subjects:
+            raise BadRequest("Please add at least one picture of the person to ask about.")
+        return subjects[-1]
+
+    @torch.no_grad()
+    def _statistics(self, images: list[Any]) -> dict[int, torch.Tensor]:
+        tokens = self.studio.vlm.encode(images)
+        return {id(image): token_statistics(t).cpu() for image, t in zip(images, tokens, strict=True)}
+
+    def _saved(self) -> list[tuple[str, str]]:
+        return [(s.name, s.id) for s in self.studio.shelf.saved()]
+
+    def _shown(
+        self, draft: Draft, request: gr.Request, statistics: dict[int, torch.Tensor] | None = None
+    ) -> dict[Any, Any]:
+        """The panel for a draft, which is kept for this session."""
+        self.studio.desk.put(request.session_hash, "draft", draft)
+        some, going = bool(draft.lines), bool(draft.side("forget"))
+        subject, found = self._known(request)
+        return {
+            self.strip: known.thumbnails(draft.pictures),
+            self.report: "",
+            self.facts: known.facts(found, draft, subject),
+            self.table: drafts.rows(draft),
+            self.findings: known.findings(draft.checked(statistics)) if some else "",
+            self.name: draft.name,
+            self.saved: gr.Dropdown(choices=self._saved(), value=None),
+            self.ask: gr.Button(interactive=bool(draft.pictures)),
+            self.propose: gr.Button(interactive=going),
+            self.use: gr.Button(interactive=going),
+            self.save: gr.Button(interactive=going),
+            self.download: gr.DownloadButton(visible=False),
+        }
