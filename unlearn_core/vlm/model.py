@@ -62,12 +62,18 @@ class VLM:
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+        cls,
+        name_or_path: str | Path,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str | None = None,
+        device_map: str | None = None,
     ) -> VLM:
-        """Load a checkpoint of a known family from a folder or the hub; see `loading.load`."""
-        from unlearn_core.vlm.loading import load
+        """Load a checkpoint of a known family from a folder or the hub; see `loading.Choice` and `loading.load`."""
+        from unlearn_core.vlm.loading import Choice, load
 
-        return load(name_or_path, revision, device, dtype)
+        return load(Choice(str(name_or_path), revision, device, dtype, quantize, device_map))
 
     @property
     def device(self) -> torch.device:
