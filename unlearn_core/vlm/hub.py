@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from httpx2 import HTTPError, TransportError
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -28,7 +29,6 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
     RevisionResolutionError,
 )
-from httpx2 import HTTPError, TransportError
 from tqdm import tqdm
 
 from unlearn_core.vlm.errors import (

@@ -123,7 +123,7 @@ def preflight(checkpoint: Checkpoint, device: torch.device, dtype: str, quantize
     family = family_of(checkpoint.config["model_type"])
     config, model = skeleton(checkpoint)
     if dtype == "auto":
-        dtype = _own(config, checkpoint, model)
+        dtype = _own(checkpoint, model)
     chosen = Way(dtype, quantize, need(family, config, model, dtype, quantize))
     ways = [Way(d, q, need(family, config, model, d, q)) for q, d in OPTIONS if q is None or device.type == "cuda"]
     others = [w for w in ways if _fits(w, free) and w.need.weights < chosen.need.weights]
@@ -233,11 +233,11 @@ def _fits(way: Way, free: int) -> bool:
     return way.need.asking <= free * SPARE
 
 
-def _own(config: PreTrainedConfig, checkpoint: Checkpoint, model: PreTrainedModel) -> str:
+def _own(checkpoint: Checkpoint, model: PreTrainedModel) -> str:
     """The precision that a checkpoint is stored in: as it says, else from the size of its files."""
-    said: Any = config.dtype
-    if isinstance(said, torch.dtype):
-        return str(said).removeprefix("torch.")
+    said = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
+    if isinstance(getattr(torch, str(said), None), torch.dtype):
+        return said
     return "float32" if checkpoint.weights > 3 * count(model.parameters()) else "bfloat16"
 
 
