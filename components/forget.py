@@ -11,7 +11,9 @@ from components import html
 from components.gallery import NOBODY
 from components.handlers import plainly
 from components.studio import Studio
-from components.widgets import picker
+from components.widgets import other_cards, picker
+
+HEADING = "People who can be forgotten"
 
 
 class ForgetPage:
@@ -25,14 +27,13 @@ class ForgetPage:
                 "Mark the people whose private facts must no longer be given.", "Then choose a method on the next page."
             )
         )
-        if not cards:
-            gr.HTML(html.empty(NOBODY))
-        with gr.Row(elem_classes="columns", visible=bool(cards)):
+        self.nobody = gr.HTML(html.empty(NOBODY), visible=not cards)
+        with gr.Row(elem_classes="columns", visible=bool(cards)) as self.people:
             with gr.Column(scale=6, min_width=300):
                 self.marked = picker(
                     cards,
                     many=True,
-                    heading="People who can be forgotten",
+                    heading=HEADING,
                     elem_id="forget-picker",
                     elem_classes="going",
                 )
@@ -48,10 +49,20 @@ class ForgetPage:
                         scale=3,
                         elem_id="forget-onward",
                     )
+        self.drawn = [self.nobody, self.people, self.marked]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward]
         self.marked.change(self._changed, self.marked, out, **quiet)
         self.clear.click(list, None, self.marked, **quiet)
+
+    def turned(self) -> dict[Any, Any]:
+        """The people whom the session's model knows; nobody is marked."""
+        cards = self.studio.collection.subjects()
+        return {
+            self.nobody: gr.HTML(visible=not cards),
+            self.people: gr.Row(visible=bool(cards)),
+            self.marked: other_cards(cards, many=True, heading=HEADING),
+        }
 
     @plainly
     def _changed(self, marked: list[str]) -> Any:

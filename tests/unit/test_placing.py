@@ -44,9 +44,7 @@ def test_replaced_parts_are_the_ones_that_run(
     assert said["laid out"] == said[tiny_vlm.name]
 
 
-def test_the_tower_runs_from_the_middle_and_is_whole_again(
-    laid_out: VLM, picture: Callable[..., Image.Image]
-) -> None:
+def test_the_tower_runs_from_the_middle_and_is_whole_again(laid_out: VLM, picture: Callable[..., Image.Image]) -> None:
     pixels = laid_out.pixels([picture(1), picture(2)])
     half, tokens = see_half(laid_out, pixels, 1)
     forwards = [block.forward for block in laid_out.family.blocks(laid_out.model)]

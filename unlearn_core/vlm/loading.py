@@ -139,7 +139,7 @@ def _read(checkpoint: Checkpoint, family: Family, choice: Choice, place: Place) 
 
 def _placed(family: Family, choice: Choice, place: Place) -> dict[str, Any]:
     """The arguments of transformers that say where weights go, and in how many bits."""
-    dtype = place.dtype if place.dtype == "auto" else getattr(torch, place.dtype)
+    dtype: Any = place.dtype if place.dtype == "auto" else getattr(torch, place.dtype)
     arguments: dict[str, Any] = {"dtype": dtype}
     if choice.quantize is not None:
         arguments["quantization_config"] = quantizing.settings(choice.quantize, family, dtype)

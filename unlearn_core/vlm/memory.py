@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from unlearn_core.vlm.errors import ModelNotLoadable, NotEnoughMemory
@@ -140,7 +140,8 @@ def free_memory(device: torch.device, everywhere: bool = False) -> int:
         where = range(torch.cuda.device_count()) if everywhere else [device]
         unused = (torch.cuda.memory_reserved(d) - torch.cuda.memory_allocated(d) for d in where)
         return sum(torch.cuda.mem_get_info(d)[0] for d in where) + sum(unused)
-    return min(psutil.virtual_memory().available, _container())
+    here, allowed = psutil.virtual_memory().available, _container()
+    return here if allowed is None else min(here, allowed)
 
 
 def skeleton(checkpoint: Checkpoint) -> tuple[PreTrainedConfig, PreTrainedModel]:
@@ -181,7 +182,7 @@ def need(
     )
 
 
-def count(parameters: Iterable[nn.Parameter]) -> int:
+def count(parameters: Iterable[Tensor]) -> int:
     """Numbers in these tensors; one that stands in two places is counted once."""
     return sum({id(p): p.numel() for p in parameters}.values())
 
@@ -226,7 +227,7 @@ def picture_tokens(config: PreTrainedConfig) -> int:
 
 def size(count: int) -> str:
     """Bytes as people read them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _fits(way: Way, free: int) -> bool:
@@ -235,16 +236,16 @@ def _fits(way: Way, free: int) -> bool:
 
 def _own(checkpoint: Checkpoint, model: PreTrainedModel) -> str:
     """The precision that a checkpoint is stored in: as it says, else from the size of its files."""
-    said = checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype")
-    if isinstance(getattr(torch, str(said), None), torch.dtype):
+    said = str(checkpoint.config.get("dtype") or checkpoint.config.get("torch_dtype"))
+    if isinstance(getattr(torch, said, None), torch.dtype):
         return said
     return "float32" if checkpoint.weights > 3 * count(model.parameters()) else "bfloat16"
 
 
-def _container() -> float:
-    """What the container that this runs in may still take; infinity outside of one."""
+def _container() -> int | None:
+    """What the container that this runs in may still take; None outside of one."""
     group = Path("/sys/fs/cgroup")
     try:
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):  # no such file, or no limit
-        return float("inf")
+        return None
