@@ -17,15 +17,27 @@ PORTS = 50
 def main() -> int:
     options = _options()
     temporary = tempfile.mkdtemp(prefix="vlm-unlearning-studio-")
-    _private(temporary, offline=options.model is None or Path(options.model).exists())
+    _private(temporary, options.offline)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         from components.build import build, launch
         from unlearn_core.vlm.errors import StudioError
+        from unlearn_core.vlm.loading import DEMO, Choice, load
+        from unlearn_core.vlm.terminal import progress
 
+        choice = Choice(
+            model=options.model or str(DEMO),
+            revision=options.revision,
+            device=options.device,
+            dtype=options.dtype,
+            quantize=options.quantize,
+            device_map=options.device_map,
+        )
         try:
             port = _free_port(options.host, options.port)
-            launch(build(options.model, options.workspace), options.host, port)
+            with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
+                page = build(choice, load(choice, progress=told), options.workspace)
+            launch(page, options.host, port)
         except StudioError as error:
             print(error, file=sys.stderr)
             return 2
@@ -50,15 +62,34 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--model", help="folder with a Hugging Face checkpoint, or a hub id (default: the embedded demo)"
     )
+    parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
+    )
+    parser.add_argument(
+        "--dtype", default="auto", help="auto, float32, bfloat16 or float16 (default: float32 on a CPU, else as stored)"
+    )
+    parser.add_argument(
+        "--quantize",
+        choices=["8bit", "4bit"],
+        help="language model in fewer bits; needs a GPU and the extra 'quantize'",
+    )
+    parser.add_argument("--device-map", choices=["auto", "balanced", "sequential"], help="lay the model over all GPUs")
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="ask no hub, whatever is chosen on the page; models come from folders or the cache",
+    )
     return parser.parse_args()
 
 
 def _private(temporary: str, offline: bool) -> None:
-    """No telemetry, uploads in a folder of our own, and no look-ups on the hub when the model is already here."""
+    """No telemetry, uploads in a folder of our own. The hub is asked only when somebody chooses a model that is there."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = temporary
     if offline:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _free_port(host: str, wanted: int) -> int:

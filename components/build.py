@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from components import ahead
 from components.compare import ComparePage
 from components.export import ExportPage
 from components.forget import ForgetPage
+from components.handlers import plainly
 from components.inspect import InspectPage
+from components.model_panel import ModelPanel
+from components.seats import NoModel, Seat, Seats
 from components.studio import RUN, Studio
 from components.theme import STYLE, theme
 from components.unlearn import UnlearnPage
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.loading import DEMO
+from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
 MAX_UPLOAD = "1gb"
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(model: str | None, workspace: Path) -> gr.Blocks:
-    """The whole app around one model; None is the embedded demo. Raises StudioError if the model cannot be loaded."""
-    studio = Studio(VLM.load(model or DEMO), workspace)
+def build(choice: Choice, vlm: VLM, workspace: Path) -> gr.Blocks:
+    """The whole app; `vlm` is what was chosen to begin with."""
+    studio = Studio(Seats(Seat(choice, vlm)), workspace)
+    first = studio.seat.choice
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
-        gr.HTML(_header(studio), elem_id="header")
+        header = gr.HTML(_header(vlm), elem_id="header")
+        panel = ModelPanel(studio)
         with gr.Tabs(elem_id="steps", overflow_behavior="wrap") as tabs:
             with gr.Tab("Inspect", id="inspect") as inspect_tab:
                 inspect = InspectPage(studio)
@@ -57,18 +62,45 @@ def build(model: str | None, workspace: Path) -> gr.Blocks:
         )
 
         # Lists of results are drawn anew whenever their page is opened.
-        for tab, page, choice in (
+        for tab, page, chosen in (
             (inspect_tab, inspect, inspect.model),
             (compare_tab, compare, compare.result),
             (export_tab, export, export.result),
         ):
-            tab.select(page.refresh, choice, choice, **QUIET)
+            tab.select(page.refresh, chosen, chosen, **QUIET)
+
+        # Another model: every page is drawn anew for this window. A skipped output would cost a picker its cards (Gradio
+        # puts an empty set of properties in the place of its own), so pickers are outputs only where they are given.
+        seated = gr.State(0)
+
+        @plainly
+        def turned(count: int) -> Any:
+            try:
+                return {header: _header(studio.vlm), tabs: gr.Tabs(visible=True), seated: count + 1}
+            except NoModel:
+                return {header: _header(None), tabs: gr.Tabs(visible=False)}
+
+        @plainly
+        def drawn(request: gr.Request) -> Any:
+            return inspect.turned(request) | forget.turned(request) | compare.turned()
+
+        @plainly
+        def opened(request: gr.Request) -> Any:
+            """The page comes drawn for the model of the start; where that is no longer the one, it is drawn anew."""
+            try:
+                same = studio.seat.choice == first
+            except NoModel:
+                same = False
+            return {inspect.model: inspect.load(request)} if same else {panel.turned: -1}
+
+        panel.turned.change(turned, seated, [header, tabs, seated], **QUIET)
+        seated.change(drawn, None, [*inspect.drawn, *forget.drawn, *compare.drawn], **QUIET)
+        demo.load(opened, None, [inspect.model, panel.turned], **QUIET)
+        demo.load(unlearn.load, None, unlearn.view, **QUIET)
 
         def left(request: gr.Request) -> None:
-            studio.desk.clear(request.session_hash)
+            studio.leave(request.session_hash)
 
-        demo.load(inspect.load, None, inspect.model, **QUIET)
-        demo.load(unlearn.load, None, unlearn.view, **QUIET)
         demo.unload(left)
     return demo
 
@@ -91,6 +123,5 @@ def launch(demo: gr.Blocks, host: str, port: int) -> None:
     )
 
 
-def _header(studio: Studio) -> str:
-    name = escape(Path(studio.vlm.name).name)
-    return f"<header><h1>{TITLE}</h1><p>model <b>{name}</b> · {studio.vlm.layers} layers · {escape(str(studio.vlm.device))}</p></header>"
+def _header(vlm: VLM | None) -> str:
+    return f"<header><h1>{TITLE}</h1><p>{ahead.title(vlm)}</p></header>"

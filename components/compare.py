@@ -28,7 +28,6 @@ class ComparePage:
 
     def __init__(self, studio: Studio, marked: gr.HTML) -> None:
         self.studio, self.page = studio, gr.State(1)
-        people = [(c.label, c.id) for c in studio.collection.subjects()]
         gr.HTML(
             html.intro(
                 "Put the answers before and after side by side.",
@@ -46,7 +45,7 @@ class ComparePage:
                 elem_id="compare-result",
             )
             self.about = gr.Dropdown(
-                people,
+                self._people(),
                 label="Exam about",
                 info="Whom it was made to forget. A bundle does not tell.",
                 multiselect=True,
@@ -92,12 +91,25 @@ class ComparePage:
         self.result.change(self._chosen, [self.result, self.about, marked], [self.about, self.start], **quiet)
         listed = [self.rows, self.more, self.page]
         result = [self.progress, self.start, self.cancel, self.summary, self.filters, self.kind, self.change, *listed]
+        self.drawn = [self.result, self.about, self.progress, self.summary, self.filters, self.rows, self.more]
         begin = self.start.click(self._run, [self.result, self.about, self.thorough], result, **quiet)
         self.cancel.click(self._cancelled, None, result, cancels=[begin], queue=False, **quiet)
         shown = [self.kind, self.change, self.page]
         gr.on([self.kind.input, self.change.input], self._filter, [self.kind, self.change], listed, **quiet)
         self.more.click(self._further, shown, listed, **quiet)
         self.closer.wire(self.result, self.rows)
+
+    def _people(self) -> list[tuple[str, str]]:
+        return [(c.label, c.id) for c in self.studio.collection.subjects()]
+
+    def turned(self) -> dict[Any, Any]:
+        """Results on the model that the session has taken, and whom they can be about; what was compared before is let go."""
+        return {
+            self.result: self.refresh(None),
+            self.about: gr.Dropdown(choices=self._people(), value=[]),
+            self.progress: html.empty("Choose a result and press Compare."),
+            **self._cleared(),
+        }
 
     # -- choosing -----------------------------------------------------------------------------------------------------
 

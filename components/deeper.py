@@ -57,7 +57,7 @@ class Deeper:
         self.fold.collapse(lambda: False, None, self.opened, **quiet)
         self.save.select(self._save, choice, self.file, **quiet).then(None, None, None, js=_SAVE)
 
-    def redraw(self, looked: Looked, choice: Choice, opened: bool) -> dict[Any, Any]:
+    def redraw(self, looked: Looked | None, choice: Choice, opened: bool) -> dict[Any, Any]:
         """All further views of a choice; nothing while they are folded away. The file of another choice is let go."""
         if not opened:
             return {self.file: ""}
@@ -70,8 +70,8 @@ class Deeper:
             self.moved: answers.moved_map(looked, seen),
         }
 
-    def _seen(self, looked: Looked) -> Seen | None:
-        if looked.model in ("", ORIGINAL) or looked.shown.image is None:
+    def _seen(self, looked: Looked | None) -> Seen | None:
+        if looked is None or looked.model in ("", ORIGINAL) or looked.shown.image is None:
             return None
         return seen_through(self.studio.vlm, self.studio.model(looked.model), looked.prompt)
 

@@ -11,8 +11,10 @@ from components import html
 from components.handlers import plainly
 from components.own import OwnRequest
 from components.studio import Studio
-from components.widgets import picker
+from components.widgets import other_cards, picker
 from unlearn_core.runs.shelf import Saved
+
+HEADING = "People who can be forgotten"
 
 
 class ForgetPage:
@@ -27,11 +29,11 @@ class ForgetPage:
             )
         )
         with gr.Row(elem_classes="columns"):
-            with gr.Column(scale=6, min_width=300, visible=bool(cards)):
+            with gr.Column(scale=6, min_width=300, visible=bool(cards)) as self.people:
                 self.marked = picker(
                     cards,
                     many=True,
-                    heading="People who can be forgotten",
+                    heading=HEADING,
                     elem_id="forget-picker",
                     elem_classes="going",
                 )
@@ -47,12 +49,23 @@ class ForgetPage:
                         scale=3,
                         elem_id="forget-onward",
                     )
-        with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own"):
+        with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
+        self.drawn = [self.people, self.marked, self.panel, *self.own.drawn]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward]
         self.marked.change(self._changed, self.marked, out, **quiet)
         self.clear.click(list, None, self.marked, **quiet)
+
+    def turned(self, request: gr.Request) -> dict[Any, Any]:
+        """The people whom the session's model knows; nobody is marked, and no request of one's own is begun."""
+        cards = self.studio.collection.subjects()
+        return {
+            self.people: gr.Column(visible=bool(cards)),
+            self.marked: other_cards(cards, many=True, heading=HEADING),
+            self.panel: gr.Accordion(open=not cards),
+            **self.own.turned(request),
+        }
 
     @plainly
     def _changed(self, marked: list[str]) -> Any:

@@ -15,8 +15,10 @@ from components.handlers import plainly
 from components.looking import ATTENTION, EVERYTHING, KINDS, Choice, Looked, Maps, follow, look, prepare
 from components.mapping import Mapping
 from components.studio import IN_ORDER, ORIGINAL, Studio
-from components.widgets import clickable, picked, picker
+from components.widgets import clickable, other_cards, picked, picker
 from unlearn_core.vlm.errors import BadRequest
+
+HEADING = "Pictures"
 
 
 class InspectPage:
@@ -49,7 +51,7 @@ class InspectPage:
                     cards,
                     [cards[0].id] if cards else [],
                     many=False,
-                    heading="Pictures",
+                    heading=HEADING,
                     elem_id="inspect-picker",
                     visible=bool(cards),
                 )
@@ -99,6 +101,7 @@ class InspectPage:
     def _wire(self) -> None:
         drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn]
         out = [self.title, self.suggestions, self.question, self.answer, self.another, self.forget, self.about, *drawn]
+        self.drawn = [*out, self.picker, self.model]
         # One at a time and in order, so that the page always shows what was clicked last.
         quiet: Any = {
             "show_progress": "minimal",
@@ -123,6 +126,28 @@ class InspectPage:
         if self.start is not None:
             self.studio.desk.put(request.session_hash, "looked", replace(self.start, maps=Maps()))
         return self.refresh(ORIGINAL)
+
+    def turned(self, request: gr.Request) -> dict[Any, Any]:
+        """Everything anew for the model that the session has taken."""
+        cards = self.studio.collection.cards()
+        chosen = [cards[0].id] if cards else []
+        frame = {
+            self.picker: other_cards(cards, chosen, many=False, heading=HEADING),
+            self.model: self.refresh(ORIGINAL),
+        }
+        if cards:
+            shown = self.studio.collection.shown(cards[0].id)
+            return frame | self._show(shown, shown.asks[0].question, ORIGINAL, EVERYTHING, True, request)
+        return frame | {
+            self.title: answers.title(None),
+            self.suggestions: answers.suggestions(None),
+            self.question: "",
+            self.answer: answers.said(None),
+            self.another: gr.Button(interactive=False),
+            self.forget: gr.Button(interactive=False),
+            self.about: gr.HTML(html.note(self.studio.collection.about), visible=True),
+            **self._drawn(None, EVERYTHING, True),
+        }
 
     @plainly
     def refresh(self, chosen: str | None) -> Any:
@@ -174,8 +199,8 @@ class InspectPage:
     def _turn_to(
         self, shown: Shown, question: str, model: str, choice: Choice, opened: bool, request: gr.Request
     ) -> Any:
-        before = self._looked(request).shown if self.start is not None else None
-        return self._show(shown, follow(before, question, shown), model, choice, opened, request)
+        before = self.studio.desk.find(request.session_hash, "looked", Looked)
+        return self._show(shown, follow(before and before.shown, question, shown), model, choice, opened, request)
 
     def _show(
         self, shown: Shown, question: str, model: str, choice: Choice, opened: bool, request: gr.Request
@@ -194,11 +219,11 @@ class InspectPage:
             self.answer: answers.said(looked),
             self.another: gr.Button(interactive=shown.ref != UPLOAD),
             self.forget: gr.Button(interactive=answers.can_forget(looked)),
-            self.about: gr.HTML(visible=shown.ref == UPLOAD),
+            self.about: gr.HTML(html.note(self.studio.collection.about), visible=shown.ref == UPLOAD),
             **self._drawn(looked, choice, opened),
         }
 
-    def _drawn(self, looked: Looked, choice: Choice, opened: bool) -> dict[Any, Any]:
+    def _drawn(self, looked: Looked | None, choice: Choice, opened: bool) -> dict[Any, Any]:
         """Everything that another choice of words, layers, heads or kind of map changes."""
         return {
             self.words: answers.words(looked, choice),

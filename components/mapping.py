@@ -118,7 +118,7 @@ class Mapping:
 
     # -- what is drawn ------------------------------------------------------------------------------------------------
 
-    def redraw(self, looked: Looked, choice: Choice) -> dict[Any, Any]:
+    def redraw(self, looked: Looked | None, choice: Choice) -> dict[Any, Any]:
         """The map of a choice whose parts are there, and all around it."""
         layers, heads = answers.shape(looked)
         return {
@@ -128,7 +128,7 @@ class Mapping:
             self.layers: self._chosen("layer", layers, choice.layers, choice.kind),
             self.heads: self._chosen("head", heads, choice.heads, choice.kind),
             self.note: answers.note(looked, choice),
-            self.check: gr.Button(visible=looked.rows is not None),
+            self.check: gr.Button(visible=looked is not None and looked.rows is not None),
             self.stop: gr.Button(visible=False),
             self.verdict: gr.HTML(visible=False),
             self.falls: gr.Plot(visible=False),

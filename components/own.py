@@ -36,7 +36,7 @@ QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class OwnRequest:
-    """The panel. `saved` (the choice of saved requests) is refreshed when the page is opened."""
+    """The panel. `drawn` lists what another model redraws."""
 
     def __init__(self, studio: Studio, marked: gr.HTML) -> None:
         self.studio, self.marked = studio, marked
@@ -109,7 +109,16 @@ class OwnRequest:
 
     def _wire(self) -> None:
         buttons = [self.ask, self.propose, self.use, self.save, self.download]
-        all_of_it = [self.strip, self.report, self.facts, self.table, self.findings, self.name, self.saved, *buttons]
+        all_of_it = self.drawn = [
+            self.strip,
+            self.report,
+            self.facts,
+            self.table,
+            self.findings,
+            self.name,
+            self.saved,
+            *buttons,
+        ]
         self.pictures.upload(self._add, [self.pictures, self.who], all_of_it, **QUIET)
         self.file.upload(self._open, self.file, all_of_it, **QUIET)
         self.saved.input(self._take_up, self.saved, all_of_it, **QUIET)
@@ -122,6 +131,11 @@ class OwnRequest:
         self.propose.click(self._propose, None, all_of_it, **busy)
         self.save.click(self._save, self.name, all_of_it, **QUIET)
         self.use.click(self._use, self.name, [*all_of_it, self.marked], **QUIET)
+
+    def turned(self, request: gr.Request) -> dict[Any, Any]:
+        """The panel as it is at first."""
+        self.studio.desk.put(request.session_hash, "known", None)
+        return self._shown(Draft(), request)
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -1,16 +1,18 @@
-"""What all pages share: the model, the collection, the workspace with its runs, imported bundles, and what sessions hold."""
+"""What all pages share: models, collections, the workspace with its runs, imported bundles, and what sessions hold."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections import OrderedDict
 from pathlib import Path
 from threading import Lock
 
+from gradio.context import LocalContext
+
 from components import own_exam
-from components.gallery import Collection, collection_for
+from components.gallery import Collection
+from components.seats import Seat, Seats
 from components.session import Desk
 from components.texts import moment, people
 from unlearn_core import bundle
@@ -34,19 +36,50 @@ IN_MEMORY = 3
 
 
 class Studio:
-    """References such as `run:ID` or `bundle:NAME` stand for results; pages and sessions hold these and no modules."""
+    """References such as `run:ID` or `bundle:NAME` stand for results; pages and sessions hold these and no modules.
 
-    def __init__(self, vlm: VLM, workspace: Path) -> None:
-        self.vlm = vlm
-        self.collection: Collection = collection_for(vlm)
+    Model and collection are those of the browser session whose request is being answered.
+    """
+
+    def __init__(self, seats: Seats, workspace: Path) -> None:
+        self.seats = seats
         self.desk = Desk()
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace)
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
-        self._manifests: dict[str, Manifest] = {}
-        self._modules: OrderedDict[str, Module] = OrderedDict()
         self._lock = Lock()
+
+    # -- the session's model ------------------------------------------------------------------------------------------
+
+    @property
+    def seat(self) -> Seat:
+        """What the session works with. Raises NoModel."""
+        request = LocalContext.request.get(None)
+        return self.seats.of(None if request is None else request.session_hash)
+
+    @property
+    def vlm(self) -> VLM:
+        return self.seat.vlm
+
+    @property
+    def collection(self) -> Collection:
+        return self.seat.collection
+
+    def turn_to(self, session: str | None, seat: Seat) -> None:
+        """Another model for a session: what it holds of the one before is let go."""
+        self.desk.clear(session)
+        self.seats.take(session, seat)
+
+    def give_up(self, session: str | None) -> None:
+        """No model for a session."""
+        self.desk.clear(session)
+        self.seats.give_up(session)
+
+    def leave(self, session: str | None) -> None:
+        """A session is over."""
+        self.desk.clear(session)
+        self.seats.leave(session)
 
     # -- results ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +171,7 @@ class Studio:
         fresh = self._imported / f".{name}.{os.getpid()}"
         shutil.copyfile(path, fresh)
         os.replace(fresh, self._imported / f"{name}.zip")
-        self._manifests[name] = manifest
+        self.seat.manifests[name] = manifest
         return BUNDLE + name
 
     def manifest(self, ref: str) -> Manifest:
@@ -150,25 +183,26 @@ class Studio:
 
     def _bundles(self) -> dict[str, Manifest]:
         """Imported bundles that belong to this model. Each is read through once; what became damaged is left out."""
-        found = {}
+        found, seat = {}, self.seat
         for path in sorted(self._imported.glob("*.zip")):
             try:
-                if path.stem not in self._manifests:
-                    self._manifests[path.stem] = bundle.verify(path, self.vlm)
-                found[path.stem] = self._manifests[path.stem]
+                if path.stem not in seat.manifests:
+                    seat.manifests[path.stem] = bundle.verify(path, seat.vlm)
+                found[path.stem] = seat.manifests[path.stem]
             except StudioError:
                 continue
         return found
 
     def _bundle(self, name: str) -> Module:
         self.manifest(name)
+        seat = self.seat
         with self._lock:
-            if name not in self._modules:
-                self._modules[name] = bundle.load(self._imported / f"{name}.zip", self.vlm)
-            self._modules.move_to_end(name)
-            while len(self._modules) > IN_MEMORY:
-                self._modules.popitem(last=False)
-            return self._modules[name]
+            if name not in seat.modules:
+                seat.modules[name] = bundle.load(self._imported / f"{name}.zip", seat.vlm)
+            seat.modules.move_to_end(name)
+            while len(seat.modules) > IN_MEMORY:
+                seat.modules.popitem(last=False)
+            return seat.modules[name]
 
 
 def _same_model(one: str, other: str) -> bool:

@@ -75,7 +75,24 @@ def picker(cards: Sequence[Card], chosen: Sequence[str] = (), *, many: bool, hea
         many: any number may be chosen, otherwise one.
         heading: what a screen reader calls the group.
     """
-    shown = [
+    return gr.HTML(
+        list(chosen),
+        html_template=_CARDS,
+        js_on_load=_CHOOSE,
+        cards=_shown(cards),
+        many=many,
+        heading=escape(heading),
+        **kwargs,
+    )
+
+
+def other_cards(cards: Sequence[Card], chosen: Sequence[str] = (), *, many: bool, heading: str) -> gr.HTML:
+    """An update for a picker: other cards to choose from. An update replaces all properties, so all are given again."""
+    return gr.HTML(list(chosen), cards=_shown(cards), many=many, heading=escape(heading), visible=bool(cards))
+
+
+def _shown(cards: Sequence[Card]) -> list[dict[str, str]]:
+    return [
         {
             "id": escape(c.id),
             "label": escape(c.label),
@@ -84,12 +101,3 @@ def picker(cards: Sequence[Card], chosen: Sequence[str] = (), *, many: bool, hea
         }
         for c in cards
     ]
-    return gr.HTML(
-        list(chosen),
-        html_template=_CARDS,
-        js_on_load=_CHOOSE,
-        cards=shown,
-        many=many,
-        heading=escape(heading),
-        **kwargs,
-    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -13,27 +14,62 @@ if TYPE_CHECKING:
     from unlearn_core.evaluation.progress import Job
     from unlearn_core.examination import Examination
     from unlearn_core.vlm import VLM
+    from unlearn_core.vlm.loading import Choice
 
 T = TypeVar("T")
 SuiteKind = Literal["request", "demo"]
 
 
-def _model(model: str, bundle: Path | None) -> VLM:
-    from unlearn_core.bundle import load
-    from unlearn_core.vlm import VLM
-    from unlearn_core.vlm.loading import DEMO
+@dataclass(frozen=True)
+class ModelFlags:
+    """Which model, and how it is loaded; `unlearn_core.vlm.loading.Choice` without its imports.
 
-    vlm = VLM.load(model or DEMO)
-    return vlm if bundle is None else load(bundle, vlm).attach(vlm)
+    Args:
+        model: folder or hub id of a model; empty for the embedded demo model, or for the one that a run names.
+        revision: branch, tag or commit on the hub.
+        device: auto (a GPU if there is one), cpu, cuda, cuda:1, ...
+        dtype: auto (float32 on a CPU, the checkpoint's own on a GPU), float32, bfloat16 or float16.
+        quantize: language model in 8 or 4 bits; needs a GPU and the extra `quantize`.
+        device_map: lay the model over all GPUs.
+    """
+
+    model: str = ""
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: Literal["8bit", "4bit"] | None = None
+    device_map: Literal["auto", "balanced", "sequential"] | None = None
 
 
-def ask(question: str, /, picture: Path | None = None, model: str = "", bundle: Path | None = None) -> dict[str, Any]:
+Model = Annotated[ModelFlags, tyro.conf.arg(name="")]
+"""What every command takes that needs a model: its fields are flags of the command."""
+DEMO = ModelFlags()
+
+
+def _choice(model: ModelFlags) -> Choice:
+    from unlearn_core.vlm import loading
+
+    return loading.Choice(**asdict(model) | {"model": model.model or str(loading.DEMO)})
+
+
+def _model(model: ModelFlags, bundle: Path | None) -> VLM:
+    from unlearn_core.bundle import load as load_bundle
+    from unlearn_core.vlm import loading
+    from unlearn_core.vlm.terminal import progress
+
+    with progress() as told:
+        vlm = loading.load(_choice(model), progress=told)
+    return vlm if bundle is None else load_bundle(bundle, vlm).attach(vlm)
+
+
+def ask(
+    question: str, /, picture: Path | None = None, model: Model = DEMO, bundle: Path | None = None
+) -> dict[str, Any]:
     """Ask a model one question and print the answer and its probability as JSON.
 
     Args:
         question: the question.
         picture: picture file that it is about; none for a question without a picture.
-        model: folder or hub id of a model; empty for the embedded demo model.
         bundle: exported bundle to attach first.
     """
     from unlearn_core.vlm import Prompt
@@ -44,15 +80,12 @@ def ask(question: str, /, picture: Path | None = None, model: str = "", bundle: 
     return {"answer": answer.text, "probability": answer.probability}
 
 
-def verify(bundle: Path, /, model: str = "") -> dict[str, Any]:
+def verify(bundle: Path, /, model: Model = DEMO) -> dict[str, Any]:
     """Check that a bundle is whole and belongs to a model; print what it holds as JSON.
 
     Args:
         bundle: exported bundle.
-        model: folder or hub id of a model; empty for the embedded demo model.
     """
-    from dataclasses import asdict
-
     from unlearn_core.bundle import verify as verify_bundle
 
     return asdict(verify_bundle(bundle, _model(model, None)))
@@ -81,10 +114,18 @@ def merge(bundle: Path, /, out: Path, model: str = "") -> dict[str, Any]:
     return {"folder": str(out), "kind": manifest.kind, "base": manifest.base}
 
 
+def fits(model: Model = DEMO) -> dict[str, Any]:
+    """Reckon whether a model fits this machine, before anything but its configuration is downloaded; print it as JSON."""
+    from unlearn_core.vlm import loading
+
+    ahead = loading.check(_choice(model))
+    return {"fits": ahead.fits, **asdict(ahead)}
+
+
 def evaluate(
     run: Path,
     /,
-    model: str = "",
+    model: Model = DEMO,
     retain_only: str = "",
     suite: SuiteKind = "request",
     seed: int = 0,
@@ -94,7 +135,6 @@ def evaluate(
 
     Args:
         run: folder of a run that is done.
-        model: folder or hub id of the model that the run was made for; empty for the one that the run names.
         retain_only: folder or hub id of a model that never knew what was to be forgotten, to compare with.
         suite: made of the run's request, or of the demo world for runs on its people.
         seed: of what is drawn at random.
@@ -126,7 +166,7 @@ def attack(
     run: Path,
     /,
     attacks: tuple[str, ...] = (),
-    model: str = "",
+    model: Model = DEMO,
     retain_only: str = "",
     suite: SuiteKind = "request",
     seed: int = 0,
@@ -137,7 +177,6 @@ def attack(
     Args:
         run: folder of a run that is done.
         attacks: names of attacks; none for all of them.
-        model: folder or hub id of the model that the run was made for; empty for the one that the run names.
         retain_only: folder or hub id of a model that never knew what was to be forgotten, to compare with.
         suite: made of the run's request, or of the demo world for runs on its people.
         seed: of what is drawn at random.
@@ -160,7 +199,7 @@ def report(
     /,
     out: Path = Path("report.html"),
     mask: bool = False,
-    model: str = "",
+    model: Model = DEMO,
     retain_only: str = "",
     suite: SuiteKind = "request",
     seed: int = 0,
@@ -172,7 +211,6 @@ def report(
         run: folder of a run that is done.
         out: the page to write.
         mask: cover the names of those to forget, and the true answers about them.
-        model: folder or hub id of the model that the run was made for; empty for the one that the run names.
         retain_only: folder or hub id of a model that never knew what was to be forgotten, to compare with.
         suite: made of the run's request, or of the demo world for runs on its people.
         seed: of what is drawn at random.
@@ -188,7 +226,7 @@ def report(
     return data if json else {"page": str(out), "data": str(out.with_suffix(".json"))}
 
 
-def _examination(run: Path, model: str, retain_only: str, suite: SuiteKind, seed: int) -> Examination:
+def _examination(run: Path, model: ModelFlags, retain_only: str, suite: SuiteKind, seed: int) -> Examination:
     from unlearn_core.evaluation.suite import suite_of
     from unlearn_core.examination import Examination
     from unlearn_core.runs import Workspace
@@ -196,7 +234,7 @@ def _examination(run: Path, model: str, retain_only: str, suite: SuiteKind, seed
 
     folder = run.resolve()
     found = Workspace(folder.parent).run(folder.name)
-    vlm = VLM.load(model or found.info.model)
+    vlm = _model(model if model.model else replace(model, model=found.info.model), None)
     request = found.request()
     if suite == "demo":
         from unlearn_core.demo.suite import demo_suite
@@ -244,7 +282,15 @@ def main() -> None:
 
     try:
         result = tyro.extras.subcommand_cli_from_dict(
-            {"ask": ask, "merge": merge, "verify": verify, "evaluate": evaluate, "attack": attack, "report": report},
+            {
+                "ask": ask,
+                "fits": fits,
+                "merge": merge,
+                "verify": verify,
+                "evaluate": evaluate,
+                "attack": attack,
+                "report": report,
+            },
             prog="unlearn",
             description="Make a vision-language model forget, and see what changed. The page: python app.py",
         )

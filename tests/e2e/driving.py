@@ -27,9 +27,9 @@ expect.set_options(timeout=WAIT)
 
 
 class Server:
-    """One process of the studio."""
+    """One process of the studio; `setting` is added to its environment."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **setting: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -38,7 +38,7 @@ class Server:
         command += ["--model", str(MODEL)]
         temporary = home / "tmp"
         temporary.mkdir(parents=True)
-        env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary)}
+        env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), **setting}
         env.pop("OMP_NUM_THREADS", None)  # set for the tests; the studio takes all cores, as it does for people
         self.log = (home / "log").open("w")
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=self.log, stderr=subprocess.STDOUT)

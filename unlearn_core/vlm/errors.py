@@ -43,8 +43,28 @@ class ModelNotFound(StudioError):
     """No checkpoint by that name or path."""
 
 
+class ModelGated(ModelNotFound):
+    """The hub gives the checkpoint only to people who accepted its terms."""
+
+
+class HubUnreachable(ModelNotFound):
+    """The hub cannot be reached or gives no answer, and the checkpoint is not on this machine."""
+
+
+class DownloadFailed(StudioError):
+    """A download broke off, or brought something else than was announced."""
+
+
 class ModelNotLoadable(StudioError):
     """A checkpoint is there but cannot be loaded as it stands."""
+
+
+class NotEnoughMemory(StudioError):
+    """The device has less memory free than the model needs."""
+
+
+class CannotQuantize(StudioError):
+    """The extra package or the device that quantisation needs is not there."""
 
 
 class UnsupportedFamily(StudioError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial, update_wrapper
 from pathlib import Path
-from typing import Any, Protocol
+from types import MethodType
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +23,8 @@ from unlearn_core.vlm.families import Family, Pixels
 from unlearn_core.vlm.images import to_rgb
 from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
 from unlearn_core.vlm.room import Room, in_batches
+
+M = TypeVar("M", bound=nn.Module)
 
 BATCH = 32
 MAX_NEW_TOKENS = 48
@@ -62,12 +66,18 @@ class VLM:
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+        cls,
+        name_or_path: str | Path,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str | None = None,
+        device_map: str | None = None,
     ) -> VLM:
-        """Load a checkpoint of a known family from a folder or the hub; see `loading.load`."""
-        from unlearn_core.vlm.loading import load
+        """Load a checkpoint of a known family from a folder or the hub; see `loading.Choice` and `loading.load`."""
+        from unlearn_core.vlm.loading import Choice, load
 
-        return load(name_or_path, revision, device, dtype)
+        return load(Choice(str(name_or_path), revision, device, dtype, quantize, device_map))
 
     @property
     def device(self) -> torch.device:
@@ -337,18 +347,31 @@ class VLM:
 
 def replace_modules(model: PreTrainedModel, parts: Mapping[str, nn.Module]) -> PreTrainedModel:
     """A shallow copy of `model` with other submodules at some paths. Tensors elsewhere are the very same objects."""
-    out = copy.copy(model)
-    out._modules = dict(model._modules)
+    out = _apart(model)
     for path, part in parts.items():
         *above, last = path.split(".")
         node: nn.Module = out
         for step in above:
-            child = copy.copy(node._modules[step])
+            child = node._modules[step]
             assert child is not None
-            child._modules = dict(child._modules)
-            node._modules[step] = child
-            node = child
+            node._modules[step] = node = _apart(child)
         node._modules[last] = part
+    return out
+
+
+def _apart(module: M) -> M:
+    """A shallow copy with a table of submodules of its own.
+
+    What accelerate puts around `forward`, to move inputs between devices, is bound to the module: it is bound anew, or the
+    copy would run the original.
+    """
+    out = copy.copy(module)
+    out._modules = dict(module._modules)
+    inside = module.__dict__.get("_old_forward")
+    if inside is not None:
+        own = MethodType(inside.__func__, out)
+        out.__dict__["_old_forward"] = own
+        out.__dict__["forward"] = update_wrapper(partial(module.__dict__["forward"].func, out), own)
     return out
 
 

@@ -12,14 +12,14 @@ import transformers
 from transformers import AutoProcessor, ProcessorMixin
 
 
-def load_processor(name: str, kind: str | None, revision: str | None) -> Any:
+def load_processor(folder: str, kind: str | None) -> Any:
     """The processor of a checkpoint.
 
     Args:
         kind: transformers' class to load without its video part; None leaves the choice to the checkpoint.
     """
     chosen: Any = AutoProcessor if kind is None else pictures_only(getattr(transformers, kind))
-    return chosen.from_pretrained(name, revision=revision, trust_remote_code=False)
+    return chosen.from_pretrained(folder, trust_remote_code=False)
 
 
 def pictures_only(kind: type[ProcessorMixin]) -> type[ProcessorMixin]:

@@ -67,13 +67,16 @@ def _note(outputs: dict[int, Tensor], k: int, _: nn.Module, __: Any, out: Tensor
 @contextmanager
 def _switched_off(blocks: Sequence[nn.Module], outputs: dict[int, Tensor]) -> Iterator[None]:
     """Inside, each block gives its kept output, or its own input if nobody reads what it gives."""
+    before = [block.__dict__.get("forward") for block in blocks]  # accelerate sets one where it moves inputs
     for k, block in enumerate(blocks):
         block.forward = _passing(outputs.get(k))
     try:
         yield
     finally:
-        for block in blocks:
+        for block, forward in zip(blocks, before, strict=True):
             del block.forward
+            if forward is not None:
+                block.forward = forward
 
 
 def _passing(output: Tensor | None) -> Callable[..., Tensor]:
