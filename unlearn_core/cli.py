@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 if TYPE_CHECKING:
+    from unlearn_core.data.example import ForgetRequest
     from unlearn_core.evaluation.progress import Job
     from unlearn_core.examination import Examination
+    from unlearn_core.methods import Fit, Method
     from unlearn_core.vlm import VLM
 
 T = TypeVar("T")
@@ -206,6 +212,93 @@ def _examination(run: Path, model: str, retain_only: str, suite: SuiteKind, seed
     return Examination(found, vlm, asked, VLM.load(retain_only) if retain_only else None)
 
 
+# -- forget -----------------------------------------------------------------------------------------------------------
+
+
+def _forget_words(words: Sequence[str]) -> dict[str, Any] | None:
+    """The rest of the command `forget`. Its methods and their options are known only now that they are imported."""
+    from unlearn_core.methods import ALL_METHODS
+
+    registry = ConstructorRegistry()
+    registry.struct_rule(_options)
+    return tyro.extras.subcommand_cli_from_dict(
+        {name: _forget_with(method) for name, method in ALL_METHODS.items()},
+        prog="unlearn forget",
+        description="Make a model forget the subjects of a request.",
+        args=words,
+        registry=registry,
+    )
+
+
+def _options(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Flags of a method, drawn from the fields of its config."""
+    kind: Any = info.type
+    described = [f for f in getattr(kind, "__dataclass_fields__", {}).values() if "help" in f.metadata]
+    if not described:
+        return None
+    flags = []
+    for f in fields(kind):
+        words = f.metadata["choices"]
+        values: Any = Literal[words] if words else type(f.default)
+        flags.append(StructFieldSpec(f.name, values, f.default, f.metadata["help"]))
+    return StructConstructorSpec(instantiate=kind, fields=tuple(flags))
+
+
+def _forget_with(method: Method) -> Callable[..., dict[str, Any] | None]:
+    def forget(request: Path, /, out: Path, options: Any, model: str = "") -> dict[str, Any] | None:
+        """The result is written as a bundle, and the report of the fit printed as JSON.
+
+        Args:
+            request: folder with a request, such as that of a run.
+            out: the bundle to write.
+            model: folder or hub id of a model; empty for the embedded demo model.
+        """
+        from unlearn_core.bundle import export
+        from unlearn_core.methods.world import World
+        from unlearn_core.vlm import VLM
+        from unlearn_core.vlm.errors import StorageFailed
+        from unlearn_core.vlm.loading import DEMO
+
+        world = World.launched()
+        first = world.rank == 0
+        if first and not out.resolve().parent.is_dir():
+            raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
+        asked = _request(request)
+        vlm = VLM.load(model or DEMO, device=str(world.device))
+        fit = method.start(vlm, asked, options, world)
+        _carry_out(fit, shown=first)
+        world.close()
+        if not first:
+            return None
+        export(fit.module, vlm, out, title=method.title, report=fit.report, limits=())
+        return {"bundle": str(out), "processes": world.size, "report": fit.report}
+
+    forget.__doc__ = f"{method.title}.\n\n{cleandoc(forget.__doc__ or '')}"
+    forget.__annotations__["options"] = Annotated[method.config, tyro.conf.arg(name="")]
+    return forget
+
+
+def _request(folder: Path) -> ForgetRequest:
+    from unlearn_core.runs.requests import REQUEST, read_request
+    from unlearn_core.vlm.errors import BadRequest
+
+    if not (folder / REQUEST).is_file():
+        raise BadRequest(
+            f"There is no request in '{folder}'. Please name the folder of a run, or another with a request."
+        )
+    return read_request(folder)
+
+
+def _carry_out(fit: Fit, shown: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not shown) as progress:
+        bar = progress.add_task("Starting")
+        for step in fit:
+            progress.update(bar, description=step.phase, completed=step.index, total=step.total)
+
+
 # -- output -----------------------------------------------------------------------------------------------------------
 
 
@@ -238,18 +331,37 @@ def _share(value: float | None) -> str:
 
 
 def main() -> None:
-    """Exit status 0, or 1 with one sentence on standard error."""
+    """Exit status 0, or 1 with one sentence on standard error, or 130 after Ctrl-C."""
     from unlearn_core.vlm.errors import StudioError
+
+    words = sys.argv[1:]
+    own = 1 if words[:1] == ["forget"] else len(words)
+
+    def forget() -> dict[str, Any] | None:
+        """Make a model forget the subjects of a request; `unlearn forget --help` lists the methods."""
+        return _forget_words(words[own:])
 
     try:
         result = tyro.extras.subcommand_cli_from_dict(
-            {"ask": ask, "merge": merge, "verify": verify, "evaluate": evaluate, "attack": attack, "report": report},
+            {
+                "ask": ask,
+                "forget": forget,
+                "merge": merge,
+                "verify": verify,
+                "evaluate": evaluate,
+                "attack": attack,
+                "report": report,
+            },
             prog="unlearn",
             description="Make a vision-language model forget, and see what changed. The page: python app.py",
+            args=words[:own],
         )
     except StudioError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("Cancelled.", file=sys.stderr)
+        sys.exit(130)
     if result is not None:
         json.dump(result, sys.stdout, indent=1)
         print()
