@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from unlearn_core.data.example import ForgetRequest
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 
 
@@ -79,4 +80,6 @@ class Method(Protocol):
     title: str
     config: type[Any]
 
-    def start(self, vlm: VLM, request: ForgetRequest, config: Any) -> Fit: ...
+    def start(self, vlm: VLM, request: ForgetRequest, config: Any, world: World = ALONE) -> Fit:
+        """Prepare a fit. Of several processes each starts the same one, with its own view of the `world`."""
+        ...

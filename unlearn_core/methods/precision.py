@@ -7,6 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
+def own_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Inside `fast_matmul`: the model's own precision all the same."""
+    return torch.autocast(device.type, enabled=False)
+
+
 def fast_matmul(device: torch.device) -> AbstractContextManager[object]:
     """Autocast to bfloat16 on GPUs and on CPUs with bfloat16 instructions, else nothing (our choice)."""
     if device.type == "cuda":

@@ -8,20 +8,23 @@ import torch
 
 from unlearn_core.data.example import Example
 from unlearn_core.methods.precision import fast_matmul
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.room import in_batches
 
 
 @torch.no_grad()
-def answered(vlm: VLM, examples: Sequence[Example]) -> float:
+def answered(vlm: VLM, examples: Sequence[Example], world: World = ALONE) -> float:
     """Share of examples whose true answer is what greedy decoding gives, 0..1.
 
     One pass with the answers given: greedy decoding yields an answer exactly if each of its tokens is the most likely one
-    after those before it.
+    after those before it. Each process looks at its share of the examples.
     """
     if not examples:
         return float("nan")
-    return sum(in_batches(examples, len(examples), lambda part: _hits(vlm, part))) / len(examples)
+    hits = torch.tensor(sum(in_batches(world.mine(examples), len(examples), lambda part: _hits(vlm, part))))
+    world.add([hits])
+    return int(hits) / len(examples)
 
 
 def _hits(vlm: VLM, examples: Sequence[Example]) -> int:

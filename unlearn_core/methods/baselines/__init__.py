@@ -6,6 +6,7 @@ from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.baselines.config import BaselineConfig, NpoConfig, RetainConfig
 from unlearn_core.methods.baselines.fit import BaselineFit, Objective
 from unlearn_core.methods.baselines.module import LoraModule
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 
 
@@ -15,8 +16,8 @@ class Baseline:
     def __init__(self, name: str, title: str, config: type[BaselineConfig], objective: Objective) -> None:
         self.name, self.title, self.config, self.objective = name, title, config, objective
 
-    def start(self, vlm: VLM, request: ForgetRequest, config: BaselineConfig) -> BaselineFit:
-        return BaselineFit(self.name, self.objective, vlm, request, config)
+    def start(self, vlm: VLM, request: ForgetRequest, config: BaselineConfig, world: World = ALONE) -> BaselineFit:
+        return BaselineFit(self.name, self.objective, vlm, request, config, world)
 
 
 BASELINE_METHODS = (

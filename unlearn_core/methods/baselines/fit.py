@@ -23,6 +23,7 @@ from unlearn_core.methods.objectives import answer_cross_entropy, answer_diverge
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.room import in_batches, within_memory
@@ -54,11 +55,17 @@ class BaselineFit:
     """
 
     def __init__(
-        self, name: str, objective: Objective, vlm: VLM, request: ForgetRequest, config: BaselineConfig
+        self,
+        name: str,
+        objective: Objective,
+        vlm: VLM,
+        request: ForgetRequest,
+        config: BaselineConfig,
+        world: World = ALONE,
     ) -> None:
         _check_original(vlm)
         request.require_retain()  # a model that babbles has forgotten too: what is forgotten is read beside what is kept
-        self.name, self.objective, self.request, self.config = name, objective, request, config
+        self.name, self.objective, self.request, self.config, self.world = name, objective, request, config, world
         self.stays = () if objective.retain == "nothing" else (*request.keep, *request.retain)
         self.probes = spread(request.forget, PROBES), spread(request.retain, PROBES)
         self.rng = np.random.default_rng(config.seed)
@@ -87,19 +94,21 @@ class BaselineFit:
     # -- phases -------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Step]:
-        images = distinct_images([*self.request.forget, *self.stays, *self.probes[1]])
-        scored = len(self.request.forget) if self.objective.forget == "preference" else 0
+        images = self.world.mine(distinct_images([*self.request.forget, *self.stays, *self.probes[1]]))
+        scored = self.world.mine(range(len(self.request.forget))) if self.objective.forget == "preference" else ()
         plan = {READ: (-(-len(images) // CHUNK), 3.0), TRAIN: (self.config.steps, 1.0)}
         if scored:
-            plan[SCORE] = (-(-scored // CHUNK), 1.0)
+            plan[SCORE] = (-(-len(scored) // CHUNK), 1.0)
         clock = Clock(plan)
         for at in range(0, len(images), CHUNK):
             self.seen.read(self.original, images[at : at + CHUNK])
             yield clock.step(READ)
-        for at in range(0, scored, CHUNK):
-            part = self.request.forget[at : at + CHUNK]
-            self.reference[at : at + CHUNK] = torch.cat(list(in_batches(part, CHUNK, self._score)))
+        for at in range(0, len(scored), CHUNK):
+            places = list(scored[at : at + CHUNK])
+            part = [self.request.forget[k] for k in places]
+            self.reference[places] = torch.cat(list(in_batches(part, CHUNK, self._score)))
             yield clock.step(SCORE)
+        self.world.add([self.reference])
         yield from within_memory(self._train(clock))
 
     @torch.no_grad()
@@ -125,15 +134,17 @@ class BaselineFit:
                     losses["retain"] = self._retain(next(staying))
             optimiser.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
+            self.world.add_gradients(factors)
             torch.nn.utils.clip_grad_norm_(factors, CLIP)
             optimiser.step()
             schedule.step()
             shares: tuple[float | None, float | None] = (None, None)
             if (i + 1) % probe_every == 0 or i == config.steps - 1:
-                shares = answered(self.student, self.probes[0]), answered(self.student, self.probes[1])
+                forget, retain = (answered(self.student, probe, self.world) for probe in self.probes)
+                shares = forget, retain
             forgotten = config.stop == "forgotten" and shares[0] is not None and shares[0] <= config.stop_at
             self._report |= {"steps": i + 1, "stopped_by": "forgotten" if forgotten else "steps"}
-            step = clock.step(TRAIN, {k: float(v.detach()) for k, v in losses.items()}, *shares)
+            step = clock.step(TRAIN, self.world.totals(losses), *shares)
             if forgotten:
                 yield replace(step, total=step.index, seconds_left=0.0)
                 return
@@ -146,25 +157,31 @@ class BaselineFit:
         return shuffled(len(self.stays), self.config.retain_batch, self.rng)
 
     def _forget(self, places: list[int]) -> Float[Tensor, ""]:
-        examples = [self.request.forget[k] for k in places]
+        """This process's part of the loss."""
+        examples, says = [self.request.forget[k] for k in places], [self.request.forget[k].answer for k in places]
         if self.objective.forget == "refusal":
             says = [self.request.target(e, int(self.rng.integers(1 << 20))) for e in examples]
-            return answer_cross_entropy(*self._logits(self.student, examples, says)).mean()
-        logits, targets = self._logits(self.student, examples, [e.answer for e in examples])
+        own, share = self.world.deal(range(len(places)))
+        logits, targets = self._logits(self.student, [examples[i] for i in own], [says[i] for i in own])
+        if self.objective.forget == "refusal":
+            return share * answer_cross_entropy(logits, targets).mean()
         if self.objective.forget == "ascent":
-            return ascent(logits, targets)
+            return share * ascent(logits, targets)
         assert isinstance(self.config, NpoConfig)
-        return negative_preference(log_probability(logits, targets), self.reference[places], self.config.beta)
+        reference = self.reference[[places[i] for i in own]]
+        return share * negative_preference(log_probability(logits, targets), reference, self.config.beta)
 
     def _retain(self, places: list[int]) -> Float[Tensor, ""]:
-        examples = [self.stays[k] for k in places]
+        """This process's part of the loss."""
+        own, share = self.world.deal(places)
+        examples = [self.stays[k] for k in own]
         says = [e.answer for e in examples]
         logits, targets = self._logits(self.student, examples, says)
         if self.objective.retain == "answers":
-            return answer_cross_entropy(logits, targets).mean()
+            return share * answer_cross_entropy(logits, targets).mean()
         with torch.no_grad():
             before, _ = self._logits(self.original, examples, says)
-        return answer_divergence(logits, before, [len(t) for t in targets]).mean()
+        return share * answer_divergence(logits, before, [len(t) for t in targets]).mean()
 
     def _logits(
         self, vlm: VLM, examples: Sequence[Example], says: Sequence[str]

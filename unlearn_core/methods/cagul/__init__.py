@@ -6,6 +6,7 @@ from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.cagul.config import CagulConfig
 from unlearn_core.methods.cagul.fit import CagulFit
 from unlearn_core.methods.cagul.module import CagulModule, CagulSight, attached_modules, below
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 
 
@@ -14,8 +15,8 @@ class Cagul:
     title = "CAGUL: gate and token encoder"
     config = CagulConfig
 
-    def start(self, vlm: VLM, request: ForgetRequest, config: CagulConfig) -> CagulFit:
-        return CagulFit(vlm, request, config)
+    def start(self, vlm: VLM, request: ForgetRequest, config: CagulConfig, world: World = ALONE) -> CagulFit:
+        return CagulFit(vlm, request, config, world)
 
 
 __all__ = ["Cagul", "CagulConfig", "CagulFit", "CagulModule", "CagulSight", "attached_modules", "below"]

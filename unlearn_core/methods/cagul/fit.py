@@ -15,7 +15,7 @@ from unlearn_core.methods.base import Step
 from unlearn_core.methods.cagul.cache import CHUNK, Frozen
 from unlearn_core.methods.cagul.config import CagulConfig
 from unlearn_core.methods.cagul.encoder import TokenEncoder
-from unlearn_core.methods.cagul.gate import Gate, token_statistics
+from unlearn_core.methods.cagul.gate import STATISTICS, Gate, token_statistics
 from unlearn_core.methods.cagul.instead import Instead
 from unlearn_core.methods.cagul.layers import layers_of
 from unlearn_core.methods.cagul.module import CagulModule, below
@@ -24,6 +24,7 @@ from unlearn_core.methods.cagul.training import Training
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.room import within_memory
@@ -43,8 +44,8 @@ class CagulFit:
         UnsupportedFamily: the model's attention to pictures cannot be read.
     """
 
-    def __init__(self, vlm: VLM, request: ForgetRequest, config: CagulConfig) -> None:
-        self.vlm, self.request, self.config = below(vlm), request, config
+    def __init__(self, vlm: VLM, request: ForgetRequest, config: CagulConfig, world: World = ALONE) -> None:
+        self.vlm, self.request, self.config, self.world = below(vlm), request, config, world
         self.vlm.require_rows()
         self.rng = np.random.default_rng(config.seed)
         self.layers = layers_of(config.layer, self.vlm.layers)
@@ -52,7 +53,7 @@ class CagulFit:
         self.instead = Instead(self.vlm, request, config.target)
         self.frozen = Frozen(self.vlm, self.layers, config.ratio, config.select)
         self.shots = gate_shots(request, config.gate_views, self.rng)
-        self.statistics: list[Float[Tensor, " f"]] = []
+        self.statistics: Float[Tensor, "n f"] = torch.zeros(0, STATISTICS * self.vlm.width)
         self.gate: Gate | None = None
         self.encoder = TokenEncoder(self.vlm.width, config.width, config.seed).to(self.vlm.device)
         self.probes = spread(request.forget, PROBES), spread(request.retain, PROBES)
@@ -87,8 +88,8 @@ class CagulFit:
     def __iter__(self) -> Iterator[Step]:
         alike = min(self.config.hard_negatives, len(retained_subjects(self.shots)))
         plan = {
-            READ: (-(-len(self.shots) // CHUNK), 3.0),
-            ALIKE: (-(-alike * HARD_VIEWS // CHUNK), 3.0),
+            READ: (self._chunks(len(self.shots)), 3.0),
+            ALIKE: (self._chunks(alike * HARD_VIEWS), 3.0),
             GATE: (1, 10.0),
             ASK: (self.instead.chunks, 3.0),
             TRAIN: (self.config.steps, 1.0),
@@ -106,8 +107,9 @@ class CagulFit:
         yield from within_memory(self._train(clock))
 
     def _fit_gate(self, hard: Sequence[Shot]) -> None:
-        config, shots, statistics = self.config, [*self.shots, *hard], torch.stack(self.statistics)
+        config, shots, statistics = self.config, [*self.shots, *hard], self.statistics
         gate, report = gate_from(shots, statistics, config.gate_width, config.false_alarms, config.seed)
+        self.world.agree(gate.state_dict().values())
         clear = (gate.margins(statistics) < 0).tolist()
         passed = {id(shot.image) for shot, past in zip(shots, clear, strict=True) if past and shot.view is None}
         self._reached = any(e.image is not None and id(e.image) not in passed for e in self.probes[1])
@@ -117,24 +119,35 @@ class CagulFit:
         }
         self.gate = gate.to(self.vlm.device)
 
+    def _chunks(self, count: int) -> int:
+        """In how many parts this process reads its share of so many pictures."""
+        return -(-len(self.world.mine(range(count))) // CHUNK)
+
     def _read(self, shots: Sequence[Shot]) -> Iterator[None]:
-        """Statistics of all pictures for the gate; tokens are kept of those alone that the encoder is trained on."""
+        """Statistics of all pictures for the gate; tokens are kept of those alone that the encoder is trained on.
+
+        Each process reads its share. Tokens that it needs of others' shares it computes when it first does.
+        """
         retained = self.request.retain if self.config.retain_weight or self.config.kl_weight else ()
         needed = {id(e.image) for e in (*self.request.forget, *self.request.keep, *retained)}
-        for at in range(0, len(shots), CHUNK):
-            part = shots[at : at + CHUNK]
+        own, statistics = self.world.mine(range(len(shots))), torch.zeros(len(shots), self.statistics.shape[1])
+        for at in range(0, len(own), CHUNK):
+            places = list(own[at : at + CHUNK])
+            part = [shots[i] for i in places]
             with torch.no_grad(), fast_matmul(self.vlm.device):
                 tokens = self.vlm.encode([shot.picture() for shot in part], CHUNK)
-            self.statistics += torch.stack([token_statistics(t) for t in tokens]).cpu()
+            statistics[places] = torch.stack([token_statistics(t) for t in tokens]).cpu()
             for shot, seen in zip(part, tokens, strict=True):
                 if shot.view is None and id(shot.image) in needed:
                     self.frozen.keep(shot.image, seen)
             yield
+        self.world.add([statistics])
+        self.statistics = torch.cat([self.statistics, statistics])
 
     # -- encoder ------------------------------------------------------------------------------------------------------
 
     def _train(self, clock: Clock) -> Iterator[Step]:
-        training = Training(self.frozen, self.request, self.config, self.encoder, self.instead, self.rng)
+        training = Training(self.frozen, self.request, self.config, self.encoder, self.instead, self.rng, self.world)
         steps = self.config.steps
         probe_every = max(1, min(40, steps // 4))
         for i in range(steps):
@@ -143,7 +156,7 @@ class CagulFit:
             training.step(losses)
             probe = (i + 1) % probe_every == 0 or i == steps - 1
             shares = self._probe() if probe else (None, None)
-            yield clock.step(TRAIN, {k: float(v.detach()) for k, v in losses.items()}, *shares)
+            yield clock.step(TRAIN, self.world.totals(losses), *shares)
         with fast_matmul(self.vlm.device):
             self._report["identity"] = training.identity()
 
@@ -154,5 +167,5 @@ class CagulFit:
         """
         unlearned = self.module.attach(self.vlm)
         if self._retained is None or self._reached:
-            self._retained = answered(unlearned, self.probes[1])
-        return answered(unlearned, self.probes[0]), self._retained
+            self._retained = answered(unlearned, self.probes[1], self.world)
+        return answered(unlearned, self.probes[0], self.world), self._retained

@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+STATISTICS = 4
+"""Of each channel."""
+
 
 def token_statistics(tokens: Float[Tensor, "n d"]) -> Float[Tensor, " d4"]:
     """Mean, maximum, minimum and standard deviation of each channel over the tokens, in float32. [ours]"""

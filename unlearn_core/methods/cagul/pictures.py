@@ -109,7 +109,7 @@ def nearest_subjects(
 
 
 def hard_shots(
-    shots: Sequence[Shot], statistics: Sequence[Float[Tensor, " f"]], count: int, rng: np.random.Generator
+    shots: Sequence[Shot], statistics: Float[Tensor, "n f"], count: int, rng: np.random.Generator
 ) -> list[Shot]:
     """`HARD_VIEWS` views of each of the `count` nearest retained subjects, from pictures that are fitted on."""
     fitted: dict[int, list[Tensor]] = {}

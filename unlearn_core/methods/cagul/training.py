@@ -17,6 +17,7 @@ from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.identity import Adversary, identity_report, pooled, witnesses
 from unlearn_core.methods.cagul.instead import Instead
 from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence
+from unlearn_core.methods.world import World
 from unlearn_core.vlm.batch import Batch
 
 T = TypeVar("T")
@@ -36,8 +37,9 @@ class Training:
         encoder: TokenEncoder,
         instead: Instead,
         rng: np.random.Generator,
+        world: World,
     ) -> None:
-        self.frozen, self.request, self.config = frozen, request, config
+        self.frozen, self.request, self.config, self.world = frozen, request, config, world
         self.encoder, self.instead, self.rng = encoder, instead, rng
         self.retain = [e for e in request.retain if e.image is not None]
         self.witnesses = witnesses(request)
@@ -49,16 +51,19 @@ class Training:
         self.adversary = Adversary(len({w.label for w in self.witnesses})) if config.adversary else None
 
     def losses(self) -> dict[str, Float[Tensor, ""]]:
-        """The loss terms of one step, by name."""
+        """This process's part of the loss terms of one step, by name."""
         config = self.config
         keep = self._draw(self.request.keep, config.batch // 2) if config.keep_weight and self.request.keep else []
         forget = self._draw(self.request.forget, max(1, config.batch - len(keep)))
-        says = [self.instead(e, int(self.rng.integers(1 << 20))) for e in forget] + [e.answer for e in keep]
-        logits, batch = self._edited_logits([*forget, *keep], says)
+        asked = [(e, self.instead(e, int(self.rng.integers(1 << 20)))) for e in forget]
+        going, share = self.world.deal(asked)
+        staying, share_kept = self.world.deal([(e, e.answer) for e in keep])
+        examples, says = zip(*going, *staying, strict=True)
+        logits, batch = self._edited_logits(examples, says)
         each = answer_cross_entropy(logits, batch.targets or ())
-        losses = {"forget": each[: len(forget)].mean()}
-        if keep:
-            losses["keep"] = each[len(forget) :].mean()
+        losses = {"forget": share * each[: len(going)].mean()}
+        if staying:
+            losses["keep"] = share_kept * each[len(going) :].mean()
         if config.retain_weight or config.kl_weight:
             losses |= self._retain_losses()
         if self.adversary is not None:
@@ -66,7 +71,7 @@ class Training:
         return losses
 
     def step(self, losses: dict[str, Float[Tensor, ""]]) -> None:
-        """One step of the encoder on the weighted sum."""
+        """One step of the encoder on the weighted sum, and on what it is in the other processes."""
         config = self.config
         weights = {
             "keep": config.keep_weight,
@@ -76,6 +81,7 @@ class Training:
         }
         self.optimiser.zero_grad()
         torch.stack([weights.get(k, 1.0) * v for k, v in losses.items()]).sum().backward()
+        self.world.add_gradients(self.parameters)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
@@ -91,20 +97,21 @@ class Training:
 
     def _retain_losses(self) -> dict[str, Float[Tensor, ""]]:
         """What happens to retained pictures should the gate flag them."""
-        shown = self._draw(self.retain, self.config.batch)
+        shown, share = self.world.deal(self._draw(self.retain, self.config.batch))
         says = [e.answer for e in shown]
         logits, batch = self._edited_logits(shown, says)
         targets = batch.targets or ()
-        losses = {"retain": answer_cross_entropy(logits, targets).mean()}
+        losses = {"retain": share * answer_cross_entropy(logits, targets).mean()}
         if self.config.kl_weight:
             plain = self.frozen.reference(shown, says)
-            losses["kl"] = answer_divergence(logits, plain, [len(t) for t in targets]).mean()
+            losses["kl"] = share * answer_divergence(logits, plain, [len(t) for t in targets]).mean()
         return losses
 
     def _adversary_loss(self, adversary: Adversary) -> Float[Tensor, ""]:
+        """Its probe follows the means of whole batches, so every process reads all of it and counts an equal part."""
         drawn = self._draw(self.witnesses, READ_AT_ONCE)
         features = torch.stack([pooled(x) for x in self._transformed([w.example for w in drawn])])
-        return adversary.loss(features, torch.tensor([w.label for w in drawn]))
+        return adversary.loss(features, torch.tensor([w.label for w in drawn])) / self.world.size
 
     def _draw(self, items: Sequence[T], count: int) -> list[T]:
         return [items[i] for i in self.rng.integers(len(items), size=count)]

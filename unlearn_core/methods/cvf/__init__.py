@@ -8,6 +8,7 @@ from unlearn_core.methods.cvf.continual import in_sequence
 from unlearn_core.methods.cvf.fit import CvfFit
 from unlearn_core.methods.cvf.module import CvfModule
 from unlearn_core.methods.cvf.moments import Moments, Protected
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 
 
@@ -16,8 +17,8 @@ class Cvf:
     title = "CVF + NCU: change the vision tower within a null space"
     config = CvfConfig
 
-    def start(self, vlm: VLM, request: ForgetRequest, config: CvfConfig) -> CvfFit:
-        return CvfFit(vlm, request, config)
+    def start(self, vlm: VLM, request: ForgetRequest, config: CvfConfig, world: World = ALONE) -> CvfFit:
+        return CvfFit(vlm, request, config, world=world)
 
 
 __all__ = ["Cvf", "CvfConfig", "CvfFit", "CvfModule", "Moments", "Protected", "in_sequence"]

@@ -18,17 +18,17 @@ from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import Pooling
 from unlearn_core.methods.cvf.losses import Losses
 from unlearn_core.methods.cvf.module import CvfModule
-from unlearn_core.methods.cvf.moments import Moments, Protected, Sums
-from unlearn_core.methods.cvf.pictures import AWAY, CHUNK, GOING, STAYING, Pictures
+from unlearn_core.methods.cvf.moments import Moments, Protected, Sums, add_shares, null_spaces
+from unlearn_core.methods.cvf.pictures import AWAY, CHUNK, GOING, STAYING, Pictures, Read
 from unlearn_core.methods.cvf.student import Fitters, Student
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpace, Subspace
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.room import in_batches, within_memory
-from unlearn_core.vlm.tower import HalfSeen
 
 READ, SPACE, TRAIN = "Reading pictures", "Finding the null spaces", "Training the visual module"
 PROBES = 32
@@ -41,12 +41,19 @@ class CvfFit:
         protected: moments of what was kept and forgotten before; `config.moments` names a folder with such.
     """
 
-    def __init__(self, vlm: VLM, request: ForgetRequest, config: CvfConfig, protected: Protected | None = None) -> None:
+    def __init__(
+        self,
+        vlm: VLM,
+        request: ForgetRequest,
+        config: CvfConfig,
+        protected: Protected | None = None,
+        world: World = ALONE,
+    ) -> None:
         if vlm.sight is not None:
             raise BadRequest(
                 "CVF changes how pictures are encoded and must come before CAGUL. Please start from the original model."
             )
-        self.vlm, self.request, self.config = vlm, request, config
+        self.vlm, self.request, self.config, self.world = vlm, request, config, world
         stored = protected or (Protected.load(Path(config.moments)) if config.moments else Protected())
         self.student = Student(
             vlm, 0 if config.train == "projector" else config.blocks, language=config.train == "everything"
@@ -77,59 +84,79 @@ class CvfFit:
     @torch.no_grad()
     def protected(self) -> Protected:
         """What a later request must protect: what is kept, and what is forgotten by now, as it is seen now."""
-        fitters: Fitters = {}
-        images = self.pictures.groups[GOING]
+        fitters = self.student.fitters()
+        images = self.world.mine(self.pictures.groups[GOING])
         with self.student.step():
             for at in range(0, len(images), CHUNK):
                 self.student.read(images[at : at + CHUNK], fitters)
+        add_shares(self.world, list(fitters.values()))
         return Protected(self.kept, self.gone + Moments(fitters))
 
     # -- phases -------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Step]:
-        jobs = list(self.pictures.chunks())
+        jobs = list(self.pictures.chunks(self.world))
         clock = Clock({READ: (len(jobs), 2.0), SPACE: (1, 3.0), TRAIN: (self.config.steps, 1.0)})
-        going: Fitters = {}
+        going = self.student.fitters()
         yield from self._read(jobs, going, clock)
         pooling = self._note_features()
         self._constrain(going)
         yield clock.step(SPACE)
-        losses = Losses(self.student, self.request, self.config, self.pictures, pooling, self.rng)
+        losses = Losses(self.student, self.request, self.config, self.pictures, pooling, self.rng, self.world)
         yield from within_memory(self._train(losses, clock))
         self._measure_drift()
 
-    def _read(self, jobs: list[tuple[str, Any]], going: Fitters, clock: Clock) -> Iterator[Step]:
+    def _read(self, jobs: list[tuple[str, list[int]]], going: Fitters, clock: Clock) -> Iterator[Step]:
+        """Each process reads its share; what all need of all pictures is added up afterwards."""
+        pictures, sums = self.pictures, list(going.values())
         fitters = {GOING: going, STAYING: self.kept.layers, AWAY: None}
-        half: dict[str, list[HalfSeen]] = {key: [] for key in fitters}
-        tokens: dict[str, list[Tensor]] = {key: [] for key in fitters}
-        for key, images in jobs:
+        if pictures.groups[STAYING]:
+            self.kept.layers |= self.student.fitters()
+            sums += self.kept.layers.values()
+        for key, images in pictures.groups.items():
+            if images:
+                pictures.read[key] = Read.none_of(len(images), self.vlm.width, self.vlm.device)
+        for key, places in jobs:
             # In the model's own precision: rounded inputs would have no true null space.
-            inner, seen = self.student.read(images, fitters[key])
-            half[key] += inner
-            tokens[key] += seen
+            half, tokens = self.student.read(pictures.images(key, places), fitters[key])
+            pictures.read[key].note(places, tokens)
+            pictures.read[key].hold(places, half, tokens)
             yield clock.step(READ)
-        for key in fitters:
-            self.pictures.keep(key, half[key], tokens[key])
         if self.config.reference == "base":
-            base = VLM.load(self.config.base_model, device=str(self.vlm.device))
-            self.pictures.keep(AWAY, half[GOING], base.encode(self.pictures.groups[GOING]))
+            self._read_base()
+        add_shares(self.world, sums)
+        self.world.add([t for read in pictures.read.values() for t in (read.pooled, read.lengths)])
+
+    def _read_base(self) -> None:
+        """Forgotten pictures as a checkpoint sees them that never learned them."""
+        base = VLM.load(self.config.base_model, device=str(self.vlm.device))
+        count = len(self.pictures.groups[GOING])
+        places = self.world.mine(range(count))
+        self.pictures.read[AWAY] = Read.none_of(count, self.vlm.width, self.vlm.device)
+        if places:
+            self.pictures.read[AWAY].note(places, base.encode(self.pictures.images(GOING, places)))
 
     def _note_features(self) -> Pooling:
         """Centre and scale of what is kept."""
         if STAYING in self.pictures.read:
             read = self.pictures.read[STAYING]
-            self.kept.pooled, self.kept.tokens = Sums.of(read.pooled), Sums.of(torch.cat(read.tokens))
+            none = read.pooled.new_zeros(0, self.vlm.width)
+            self.kept.pooled, self.kept.tokens = Sums.of(read.pooled), Sums.of(torch.cat([none, *read.tokens.values()]))
+            add_shares(self.world, [self.kept.tokens])
         assert self.kept.pooled is not None
         assert self.kept.tokens is not None
         return Pooling.of(self.kept.pooled, self.kept.tokens, self.config.pool)
 
     def _constrain(self, going: Fitters) -> None:
         layers = {}
-        protected = self.kept + self.gone
+        kept = null_spaces(self.world, (self.kept + self.gone).layers)
+        gone = null_spaces(self.world, going)
         for name, layer in self.student.layers.items():
-            space, weight = protected.layers[name].null_space, layer.weight.detach()
-            subspace = self._subspace(space, weight, going[name].null_space)
-            self.student.constrain(name, ConstrainedChange(weight, subspace, space.output_energy(weight)))
+            space, weight = kept[name], layer.weight.detach()
+            subspace = self._subspace(space, weight, gone[name])
+            change = ConstrainedChange(weight, subspace, space.output_energy(weight))
+            self.world.agree(change.buffers())
+            self.student.constrain(name, change)
             layers[name] = {"width": layer.in_features, "free": subspace.free}
         self._report["layers"] = layers
 
@@ -154,17 +181,20 @@ class CvfFit:
                 values = losses()
             optimiser.zero_grad()
             losses.total(values).backward()
+            self.world.add_gradients(parameters)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             schedule.step()
             if config.null_space != "off":
                 for change in self.student.changes.values():
                     change.restrict(config.drift_budget)
+                self.world.agree(parameters)
             shares: tuple[float | None, float | None] = (None, None)
             if (i + 1) % probe_every == 0 or i == config.steps - 1:
                 with self.student.step(), fast_matmul(self.vlm.device):
-                    shares = answered(self.student.seeing, probes[0]), answered(self.student.seeing, probes[1])
-            yield clock.step(TRAIN, {k: float(v.detach()) for k, v in values.items()}, *shares)
+                    forget, retain = (answered(self.student.seeing, probe, self.world) for probe in probes)
+                shares = forget, retain
+            yield clock.step(TRAIN, self.world.totals(values), *shares)
 
     @torch.no_grad()
     def _measure_drift(self) -> None:
@@ -173,12 +203,15 @@ class CvfFit:
             self._report["layers"][name]["predicted_drift"] = change.drift()
         if STAYING not in self.pictures.read:
             return
-        kept = self.pictures.read[STAYING]
-        moved, size = 0.0, 0.0
-        centre = torch.cat(kept.tokens).mean(0)
+        assert self.kept.tokens is not None
+        kept, centre = self.pictures.read[STAYING], self.kept.tokens.mean
+        own = self.world.mine(range(len(kept.lengths)))
+        sums = torch.zeros(2, dtype=torch.double)
         with self.student.step(), fast_matmul(self.vlm.device):
-            seen = chain.from_iterable(in_batches(kept.half, CHUNK, self.student.tokens))
-            for old, new in zip(kept.tokens, seen, strict=True):
-                moved += float((new.float() - old).pow(2).sum())
-                size += float((old - centre).pow(2).sum())
+            seen = chain.from_iterable(in_batches([kept.half[i] for i in own], CHUNK, self.student.tokens))
+            for i, new in zip(own, seen, strict=True):
+                sums[0] += (new.float() - kept.tokens[i]).pow(2).sum().cpu()
+                sums[1] += (kept.tokens[i] - centre).pow(2).sum().cpu()
+        self.world.add([sums])
+        moved, size = sums.tolist()
         self._report["measured_drift"] = (moved / max(size, 1e-30)) ** 0.5

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
@@ -16,15 +16,25 @@ from unlearn_core.methods.cvf.features import Pooling, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
-
-T = TypeVar("T")
+from unlearn_core.methods.world import World
 
 NEGATIVES = 32
 POSITIVES = 8
 
+Where = tuple[str, int]
+"""A picture: its group, and its place in it."""
+
+
+class Asked(NamedTuple):
+    """A question of a step, the picture it is about, and what should be answered."""
+
+    where: Where
+    example: Example
+    says: str
+
 
 class Losses:
-    """Draws pictures and questions for a step and gives its loss terms by name, without their weights."""
+    """Draws pictures and questions for a step and gives this process's part of its loss terms by name, without weights."""
 
     def __init__(
         self,
@@ -34,8 +44,9 @@ class Losses:
         pictures: Pictures,
         pooling: Pooling,
         rng: np.random.Generator,
+        world: World,
     ) -> None:
-        self.student, self.request, self.config = student, request, config
+        self.student, self.request, self.config, self.world = student, request, config, world
         self.pictures, self.pooling, self.rng = pictures, pooling, rng
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
         self.target = pictures.read[AWAY].pooled
@@ -49,57 +60,29 @@ class Losses:
         return torch.stack([self.weights[name] * value for name, value in losses.items()]).sum()
 
     def __call__(self) -> dict[str, Tensor]:
-        shown, asked, says = self._questions()
-        stay = self._pick(0 if self.staying is None else len(self.staying.tokens), self.config.retain_batch)
-        half = _of(self.going.half, shown) + ([] if self.staying is None else _of(self.staying.half, stay))
-        new = self.student.tokens(half)
-        gone, kept = new[: len(shown)], new[len(shown) :]
+        shown, asked = self._questions()
+        stay = self._pick(len(self.pictures.groups[STAYING]), self.config.retain_batch)
+        near, far = self._compared() if self.weights["contrast"] else ([], [])
+        asked = [*asked, *self._kept_questions(stay)] if self.weights["answer"] else []
+        gone, share = self.world.deal(shown)
+        kept, share_kept = self.world.deal(stay)
+        own, share_asked = self.world.deal(asked)
+        new = self._see([*((GOING, i) for i in gone), *((STAYING, i) for i in kept), *(a.where for a in own)])
         losses = {}
         if self.weights["contrast"]:
-            losses["contrast"] = self._contrast(shown, gone)
+            losses["contrast"] = share * self._contrast(gone, [new[GOING, i] for i in gone], near, far)
         if self.staying is not None and self.weights["retain"]:
-            old = torch.cat(_of(self.staying.tokens, stay))
-            losses["retain"] = scaled_error(torch.cat(kept), old, self.pooling.variance)
-        if self.weights["answer"]:
-            row = {int(p): i for i, p in enumerate(shown)}
-            tokens = [gone[row[self.pictures.place[id(e.image)]]] for e in asked]
-            for i, example in self._kept_questions(stay):
-                asked.append(example)
-                says.append(example.answer)
-                tokens.append(kept[i])
-            losses["answer"] = self._answers(asked, says, tokens)
+            old = torch.cat([self.staying.tokens[i] for i in kept])
+            error = scaled_error(torch.cat([new[STAYING, i] for i in kept]), old, self.pooling.variance)
+            losses["retain"] = share_kept * self._length(kept) / self._length(stay) * error
+        if own:
+            losses["answer"] = share_asked * self._answers(own, [new[a.where] for a in own])
         return losses
 
-    def _answers(self, asked: list[Example], says: list[str], tokens: list[Tensor]) -> Float[Tensor, ""]:
-        seeing = self.student.seeing
-        batch = seeing.batch([e.prompt for e in asked], [seeing.answer_ids(s) for s in says])
-        return answer_cross_entropy(seeing.answer_logits(batch, tokens), batch.targets or ()).mean()
+    # -- drawn, the same in all processes -----------------------------------------------------------------------------
 
-    def _pick(self, count: int, n: int) -> Int[Tensor, " n"]:
-        return torch.from_numpy(self.rng.permutation(count)[:n])
-
-    def _kept_questions(self, stay: Int[Tensor, " b"]) -> list[tuple[int, Example]]:
-        """(row in `stay`, a question about that retained picture), at most `retain_questions`."""
-        rows = [i for i, place in enumerate(stay.tolist()) if place in self.pictures.asked]
-        chosen = rows[: self.config.retain_questions]
-        examples = (self.pictures.asked[int(stay[i])] for i in chosen)
-        return [(i, of[int(self.rng.integers(len(of)))]) for i, of in zip(chosen, examples, strict=True)]
-
-    def _contrast(self, shown: Int[Tensor, " b"], gone: list[Float[Tensor, "n d"]]) -> Float[Tensor, ""]:
-        """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""
-        b = len(shown)
-        if self.config.reference == "stranger":
-            near = self.pooling(self.target[self._pick(len(self.target), POSITIVES)]).expand(b, -1, -1)
-        else:
-            near = self.pooling(self.target[shown])[:, None]
-        far = [self.pooling(self.going.pooled[shown])[:, None]]
-        if self.staying is not None:
-            others = self._pick(self.pictures.retained, NEGATIVES)
-            far.append(self.pooling(self.staying.pooled[others]).expand(b, -1, -1))
-        return info_nce(self.pooling(pool(gone)), near, torch.cat(far, 1), self.config.temperature)
-
-    def _questions(self) -> tuple[Int[Tensor, " b"], list[Example], list[str]]:
-        """Pictures of this step (as places among those going), questions about them, and what should be answered."""
+    def _questions(self) -> tuple[list[int], list[Asked]]:
+        """Pictures of this step (as places among those going), and questions about them."""
         request, n = self.request, self.config.questions
         keep = n // 3 if request.keep else 0
         asked = [request.forget[i] for i in self.rng.integers(len(request.forget), size=n - keep)]
@@ -107,11 +90,62 @@ class Losses:
         for i in self.rng.integers(len(request.keep), size=keep) if keep else ():
             asked.append(request.keep[i])
             says.append(request.keep[i].answer)
-        places = list(dict.fromkeys(self.pictures.place[id(e.image)] for e in asked))
-        more = [int(i) for i in self._pick(len(self.going.tokens), self.config.forget_batch) if int(i) not in places]
+        about = [self.pictures.place[id(e.image)] for e in asked]
+        places = list(dict.fromkeys(about))
+        more = [i for i in self._pick(len(self.pictures.groups[GOING]), self.config.forget_batch) if i not in places]
         places += more[: max(0, self.config.forget_batch - len(places))]
-        return torch.tensor(places), asked, says
+        return places, [Asked((GOING, i), e, s) for i, e, s in zip(about, asked, says, strict=True)]
 
+    def _kept_questions(self, stay: list[int]) -> list[Asked]:
+        """One about each of these retained pictures that has any, at most `retain_questions`."""
+        chosen = [place for place in stay if place in self.pictures.asked][: self.config.retain_questions]
+        found = []
+        for place in chosen:
+            about = self.pictures.asked[place]
+            example = about[int(self.rng.integers(len(about)))]
+            found.append(Asked((STAYING, place), example, example.answer))
+        return found
 
-def _of(items: Sequence[T], places: Int[Tensor, " b"]) -> list[T]:
-    return [items[i] for i in places.tolist()]
+    def _compared(self) -> tuple[list[int], list[int]]:
+        """Places of strangers to pull to, if that is the reference, and of retained pictures to push from."""
+        near = self._pick(len(self.target), POSITIVES) if self.config.reference == "stranger" else []
+        return near, [] if self.staying is None else self._pick(self.pictures.retained, NEGATIVES)
+
+    def _pick(self, count: int, n: int) -> list[int]:
+        return self.rng.permutation(count)[:n].tolist()
+
+    # -- of this process's share --------------------------------------------------------------------------------------
+
+    def _see(self, wanted: Sequence[Where]) -> dict[Where, Float[Tensor, "n d"]]:
+        """Visual tokens as the student sees them now. What another process has read is read here when it is first drawn."""
+        pictures = list(dict.fromkeys(wanted))
+        for key, read in self.pictures.read.items():
+            new = [i for k, i in pictures if k == key and i not in read.half]
+            if new:
+                read.hold(new, *self.student.read_original(self.pictures.images(key, new)))
+        half = [self.pictures.read[key].half[i] for key, i in pictures]
+        return dict(zip(pictures, self.student.tokens(half), strict=True))
+
+    def _answers(self, asked: Sequence[Asked], tokens: list[Tensor]) -> Float[Tensor, ""]:
+        seeing = self.student.seeing
+        batch = seeing.batch([a.example.prompt for a in asked], [seeing.answer_ids(a.says) for a in asked])
+        return answer_cross_entropy(seeing.answer_logits(batch, tokens), batch.targets or ()).mean()
+
+    def _contrast(
+        self, shown: Sequence[int], gone: list[Float[Tensor, "n d"]], near: list[int], far: list[int]
+    ) -> Float[Tensor, ""]:
+        """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""
+        b, shown = len(shown), list(shown)
+        if self.config.reference == "stranger":
+            positives = self.pooling(self.target[near]).expand(b, -1, -1)
+        else:
+            positives = self.pooling(self.target[shown])[:, None]
+        negatives = [self.pooling(self.going.pooled[shown])[:, None]]
+        if self.staying is not None:
+            negatives.append(self.pooling(self.staying.pooled[far]).expand(b, -1, -1))
+        return info_nce(self.pooling(pool(gone)), positives, torch.cat(negatives, 1), self.config.temperature)
+
+    def _length(self, places: Sequence[int]) -> float:
+        """Mean number of tokens of staying pictures: an error is a mean over tokens, and pictures may differ in theirs."""
+        assert self.staying is not None
+        return float(self.staying.lengths[list(places)].double().mean())

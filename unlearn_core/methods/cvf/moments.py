@@ -7,15 +7,18 @@ that moments alone are kept is its rule, their form is ours).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from unlearn_core.methods.null_space import NullSpaceFitter
+from unlearn_core.methods.null_space import NullSpace, NullSpaceFitter
+from unlearn_core.methods.world import World
 from unlearn_core.vlm.errors import BadRequest
 
 TENSORS, COUNTS = "moments.safetensors", "moments.json"
@@ -113,6 +116,26 @@ class Protected:
     def load(cls, folder: Path) -> Protected:
         """Raises BadRequest if the folder holds no moments."""
         return cls(Moments.load(folder / "kept"), Moments.load(folder / "gone"))
+
+
+def null_spaces(world: World, layers: Mapping[str, NullSpaceFitter]) -> dict[str, NullSpace]:
+    """Of each layer by name, found by one of the processes and handed to the others."""
+    own, spaces = set(world.mine(list(layers))), {}
+    for name, fitter in layers.items():
+        none = torch.zeros_like(fitter.sum)
+        spaces[name] = fitter.null_space if name in own else NullSpace(none, none[0].clone(), fitter.count)
+    for space in spaces.values():
+        world.add([space.basis, space.energy])
+    return spaces
+
+
+def add_shares(world: World, shares: Sequence[Sums | NullSpaceFitter]) -> None:
+    """Make sums over each process's share of the data sums over all of it."""
+    counts = torch.tensor([share.count for share in shares])
+    world.add([counts])
+    for share, count in zip(shares, counts.tolist(), strict=True):
+        share.count = count
+        world.add([share.sum] if isinstance(share, NullSpaceFitter) else [share.total, share.squares])
 
 
 def _sum(one: Sums | None, other: Sums | None) -> Sums | None:

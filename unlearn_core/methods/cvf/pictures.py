@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import blurred, pool
+from unlearn_core.methods.world import World
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.tower import HalfSeen
 
@@ -21,12 +23,32 @@ GOING, STAYING, AWAY = "going", "staying", "away"
 
 @dataclass(eq=False)
 class Read:
-    """A group of pictures: as far as the frozen blocks see them, and their visual tokens before training, in float32, whole
-    and pooled."""
+    """A group of pictures before training.
 
-    half: list[HalfSeen]
-    tokens: list[Float[Tensor, "n d"]]
+    Args:
+        pooled, lengths: visual tokens of each picture, pooled, and their number; 0 where another process reads them, until
+            all are added up.
+        half, tokens: by place, of pictures that this process has read: as far as the frozen blocks see them, and their
+            visual tokens in float32.
+    """
+
     pooled: Float[Tensor, "b d2"]
+    lengths: Int[Tensor, " b"]
+    half: dict[int, HalfSeen] = field(default_factory=dict)
+    tokens: dict[int, Float[Tensor, "n d"]] = field(default_factory=dict)
+
+    @classmethod
+    def none_of(cls, count: int, width: int, device: torch.device) -> Read:
+        """Before the first of `count` pictures is read; `width` is that of a visual token."""
+        return cls(torch.zeros(count, 2 * width, device=device), torch.zeros(count, dtype=torch.long))
+
+    def note(self, places: Sequence[int], tokens: Sequence[Float[Tensor, "n d"]]) -> None:
+        self.pooled[list(places)] = pool(tokens)
+        self.lengths[list(places)] = torch.tensor([len(t) for t in tokens])
+
+    def hold(self, places: Sequence[int], half: Sequence[HalfSeen], tokens: Sequence[Float[Tensor, "n d"]]) -> None:
+        self.half.update(zip(places, half, strict=True))
+        self.tokens.update(zip(places, (t.float() for t in tokens), strict=True))
 
 
 @dataclass(eq=False)
@@ -57,15 +79,15 @@ class Pictures:
         groups = {GOING: going, STAYING: staying, AWAY: _away(request, config, going)}
         return cls(groups, len(retained), asked, {id(image): i for i, image in enumerate(going)})
 
-    def chunks(self) -> Iterator[tuple[str, list[Image.Image]]]:
+    def chunks(self, world: World) -> Iterator[tuple[str, list[int]]]:
+        """Places of the pictures that this process reads, a few at a time."""
         for key, images in self.groups.items():
-            for at in range(0, len(images), CHUNK):
-                yield key, images[at : at + CHUNK]
+            own = list(world.mine(range(len(images))))
+            for at in range(0, len(own), CHUNK):
+                yield key, own[at : at + CHUNK]
 
-    def keep(self, key: str, half: list[HalfSeen], tokens: list[Tensor]) -> None:
-        """Store what was computed of a group."""
-        if half:
-            self.read[key] = Read(half, [t.float() for t in tokens], pool(tokens))
+    def images(self, key: str, places: Sequence[int]) -> list[Image.Image]:
+        return [self.groups[key][i] for i in places]
 
 
 def _away(request: ForgetRequest, config: CvfConfig, going: list[Image.Image]) -> list[Image.Image]:

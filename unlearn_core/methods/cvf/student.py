@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 
 from unlearn_core.methods.cvf.module import smallest
 from unlearn_core.methods.null_space import ConstrainedChange, NullSpaceFitter
+from unlearn_core.methods.precision import own_precision
 from unlearn_core.methods.weights import Change
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadOption
@@ -69,6 +70,10 @@ class Student:
 
     # -- before training ----------------------------------------------------------------------------------------------
 
+    def fitters(self) -> Fitters:
+        """One for each layer, still without data."""
+        return {name: NullSpaceFitter(layer.in_features, layer.weight.device) for name, layer in self.layers.items()}
+
     def read(
         self, images: Sequence[Image.Image], fitters: Fitters | None
     ) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]]]:
@@ -94,6 +99,11 @@ class Student:
                 hook = layer.register_forward_pre_hook(lambda _, args, f=fitters[name]: f.update(args[0]))
                 hooks.callback(hook.remove)
             return *see_half(self.seeing, self.seeing.pixels(images), self.start), fitters
+
+    def read_original(self, images: Sequence[Image.Image]) -> tuple[list[HalfSeen], list[Float[Tensor, "n d"]]]:
+        """What `read` gave before anything changed. No other thread may see with the original meanwhile."""
+        with own_precision(self.vlm.device):
+            return see_half(self.vlm, self.vlm.pixels(images), self.start)
 
     def constrain(self, name: str, change: ConstrainedChange) -> None:
         """From now on this layer's weight is its old one plus `change`."""

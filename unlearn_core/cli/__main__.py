@@ -1,0 +1,3 @@
+from unlearn_core.cli import main
+
+main()

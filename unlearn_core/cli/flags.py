@@ -1,0 +1,55 @@
+"""Which model a command works with. Heavy imports wait until a command runs, so that help is instant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from unlearn_core.vlm import VLM
+    from unlearn_core.vlm.loading import Choice
+
+
+@dataclass(frozen=True)
+class ModelFlags:
+    """Which model, and how it is loaded; `unlearn_core.vlm.loading.Choice` without its imports.
+
+    Args:
+        model: folder or hub id of a model; empty for the embedded demo model, or for the one that a run names.
+        revision: branch, tag or commit on the hub.
+        device: auto (a GPU if there is one), cpu, cuda, cuda:1, ...
+        dtype: auto (float32 on a CPU, the checkpoint's own on a GPU), float32, bfloat16 or float16.
+        quantize: language model in 8 or 4 bits; needs a GPU and the extra `quantize`.
+        device_map: lay the model over all GPUs.
+    """
+
+    model: str = ""
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    quantize: Literal["8bit", "4bit"] | None = None
+    device_map: Literal["auto", "balanced", "sequential"] | None = None
+
+
+Model = Annotated[ModelFlags, tyro.conf.arg(name="")]
+"""What every command takes that needs a model: its fields are flags of the command."""
+DEMO = ModelFlags()
+
+
+def choice_of(model: ModelFlags) -> Choice:
+    from unlearn_core.vlm import loading
+
+    return loading.Choice(**asdict(model) | {"model": model.model or str(loading.DEMO)})
+
+
+def load_model(model: ModelFlags, bundle: Path | None) -> VLM:
+    from unlearn_core.bundle import load as load_bundle
+    from unlearn_core.vlm import loading
+    from unlearn_core.vlm.terminal import progress
+
+    with progress() as told:
+        vlm = loading.load(choice_of(model), progress=told)
+    return vlm if bundle is None else load_bundle(bundle, vlm).attach(vlm)
