@@ -36,8 +36,11 @@ def main() -> int:
         try:
             port = _free_port(options.host, options.port)
             with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
-                page = build(choice, load(choice, progress=told), options.workspace)
-            launch(page, options.host, port)
+                page, studio = build(choice, load(choice, progress=told), options.workspace)
+            try:
+                launch(page, options.host, port)
+            finally:
+                studio.close()
         except StudioError as error:
             print(error, file=sys.stderr)
             return 2

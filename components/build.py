@@ -26,8 +26,8 @@ MAX_UPLOAD = "1gb"
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(choice: Choice, vlm: VLM, workspace: Path) -> gr.Blocks:
-    """The whole app; `vlm` is what was chosen to begin with."""
+def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]:
+    """The whole app, and what must be closed when it ends; `vlm` is what was chosen to begin with."""
     studio = Studio(Seats(Seat(choice, vlm)), workspace)
     first = studio.seat.choice
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
@@ -102,7 +102,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> gr.Blocks:
             studio.leave(request.session_hash)
 
         demo.unload(left)
-    return demo
+    return demo, studio
 
 
 def launch(demo: gr.Blocks, host: str, port: int) -> None:

@@ -50,6 +50,10 @@ class Studio:
         self._imported = workspace / "imported"
         self._lock = Lock()
 
+    def close(self) -> None:
+        """Cancel the fit that is going and those that wait: they read as cancelled afterwards, not as failed."""
+        self.worker.close()
+
     # -- the session's model ------------------------------------------------------------------------------------------
 
     @property

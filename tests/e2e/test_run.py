@@ -7,6 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.e2e.driving import WAIT, Server, mark, start, turn_to
+from unlearn_core.runs import RunState, Workspace
 
 LONG = 5000
 """Steps; far more than the test waits for."""
@@ -40,3 +41,15 @@ def test_an_option_out_of_range_is_refused_with_its_range(server: Server, visit:
     start(page, "cagul", 0)
     expect(page.get_by_test_id("toast-body").last).to_contain_text("Steps: 0 is outside the range from 1 to 5000.")
     expect(page.locator("#unlearn-start")).to_be_enabled()
+
+
+def test_stopping_the_studio_cancels_the_run_that_is_going(server: Server, visit: Callable[..., Page]) -> None:
+    page = visit(server.url)
+    mark(page, "p03")
+    start(page, "cagul", LONG)
+    expect(page.locator("#unlearn-progress")).to_contain_text("left", timeout=3 * WAIT)
+    page.close()
+    server.stop()
+    assert server.process.returncode == 0
+    states = [run.state for run in Workspace(server.workspace).runs()]
+    assert states == [RunState.CANCELLED]
