@@ -22,6 +22,7 @@ from benchmarks.common import RESULTS
 IMAGES = Path(__file__).parents[1] / "docs" / "img"
 CHROMIUM = "/usr/bin/chromium"
 KEEP, FORGET, OTHERS = "#149c8e", "#e0762f", ("#5b7fc7", "#9a6cc9", "#8a9aa6", "#c26a8f", "#6a9a4f")
+SYMBOLS = ("square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
 NAMES = {"cagul": "CAGUL", "cvf": "CVF + NCU"}
 
 Row = dict[str, Any]
@@ -32,9 +33,12 @@ def percent_axis(title: str, low: float = 0.0) -> dict[str, Any]:
 
 
 def methods(rows: Sequence[Row]) -> go.Figure:
-    """Forgetting against keeping: mean over the forget sets, up and right is better."""
+    """Forgetting against keeping: mean over the forget sets, with lines to the worst. Up and right is better.
+
+    Kept is the lowest of retained, visual, general and text.
+    """
     figure = go.Figure()
-    others = cycle(OTHERS)
+    others, symbols = cycle(OTHERS), cycle(SYMBOLS)
     for row in rows:
         own = row["name"] in NAMES
         keeps = min(row[k]["mean"] for k in ("retained", "visual", "general", "text"))
@@ -45,18 +49,17 @@ def methods(rows: Sequence[Row]) -> go.Figure:
             y=[min(1.0, keeps)],
             error_x={"type": "data", "symmetric": False, "array": [0], "arrayminus": [leak["worst"] - leak["mean"]]},
             error_y={"type": "data", "symmetric": False, "array": [0], "arrayminus": [keeps - worst]},
-            mode="markers+text",
-            text=NAMES.get(row["name"], row["name"].upper() if len(row["name"]) < 4 else row["name"]),
-            textposition="bottom center",
+            mode="markers",
+            name=NAMES.get(row["name"], row["name"].upper() if len(row["name"]) < 4 else row["name"]),
             marker={
-                "size": 15 if own else 11,
+                "size": 17 if own else 11,
+                "symbol": "circle" if own else next(symbols),
                 "color": {"cagul": FORGET, "cvf": KEEP}.get(row["name"]) or next(others),
             },
         )
     figure.update_layout(
         xaxis=percent_axis("private facts of the forgotten no longer answered", -0.03),
-        yaxis=percent_axis("kept, share of before (the lowest of retained, visual, general and text)"),
-        showlegend=False,
+        yaxis=percent_axis("kept, share of before (the worst kind)"),
     )
     return figure
 
