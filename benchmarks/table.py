@@ -144,10 +144,15 @@ private facts of others (*retained*), what can be seen on others (*visual*) and 
 (*general*), questions by name without a picture (*text*). *score*: harmonic mean of 1 - leak, retained, visual, general and text.""",
         methods,
     ),
-    "demo_job": ("Four people", "Three different fours; mean, and the worst in brackets.", demo_job),
+    "demo_job": (
+        "Four people",
+        "Three different fours; mean, and the worst in brackets. Measured with 150 steps of CAGUL and 120 of CVF; the defaults are fewer now.",
+        demo_job,
+    ),
     "speed": (
         "Speed",
-        "Seconds until at most 5 % of the probed facts are still answered, and to the end of the fit.",
+        """Seconds until at most 5 % of the probed facts are still answered, and to the end of the fit. CAGUL was measured before
+pictures of nobody joined the training of its encoder, with as many questions a step.""",
         speed,
     ),
     "gate": (
@@ -163,10 +168,7 @@ null space and by how many retained pictures are at hand. *drift*: measured rela
         null_space,
     ),
     "continual": ("One request after another", "After the last of ten requests for one person each.", continual),
-    **{
-        f"options_{name}": (f"Options: {name}", OPTIONS, options)
-        for name in ("cagul", "cvf", "ga", "gd", "kl", "idk", "npo")
-    },
+    **{f"options_{name}": (f"Options: {name}", OPTIONS, options) for name in ("cvf", "ga", "gd", "kl", "idk", "npo")},
 }
 TARGET = Path(__file__).parents[1] / "docs" / "measurements.md"
 
