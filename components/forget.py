@@ -15,6 +15,7 @@ from components.widgets import other_cards, picker
 from unlearn_core.runs.shelf import Saved
 
 HEADING = "People who can be forgotten"
+NOBODY = "This model comes without a collection of people. Bring your own pictures below."
 
 
 class ForgetPage:
@@ -28,6 +29,7 @@ class ForgetPage:
                 "Mark the people whose private facts must no longer be given.", "Then choose a method on the next page."
             )
         )
+        self.nobody = gr.HTML(html.empty(NOBODY), visible=not cards)
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=6, min_width=300, visible=bool(cards)) as self.people:
                 self.marked = picker(
@@ -51,7 +53,7 @@ class ForgetPage:
                     )
         with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
-        self.drawn = [self.people, self.marked, self.panel, *self.own.drawn]
+        self.drawn = [self.nobody, self.people, self.marked, self.panel, *self.own.drawn]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward]
         self.marked.change(self._changed, self.marked, out, **quiet)
@@ -61,6 +63,7 @@ class ForgetPage:
         """The people whom the session's model knows; nobody is marked, and no request of one's own is begun."""
         cards = self.studio.collection.subjects()
         return {
+            self.nobody: gr.HTML(visible=not cards),
             self.people: gr.Column(visible=bool(cards)),
             self.marked: other_cards(cards, many=True, heading=HEADING),
             self.panel: gr.Accordion(open=not cards),
