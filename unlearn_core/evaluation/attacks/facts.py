@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from unlearn_core.evaluation.attacks.base import Budget, Target
+from unlearn_core.evaluation.attacks.base import Attack, AttackResult, Budget, Recovered, Target, outcome, share
 from unlearn_core.evaluation.collect import BATCH, Probe
 from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.progress import Job, Progress
@@ -79,3 +80,32 @@ def asked(vlm: VLM, suite: Suite, tries: Tries, phase: str) -> Job[list[list[boo
         yield Progress(phase, len(hits), len(flat))
     each = iter(hits)
     return [[next(each) for _ in prompts] for _, prompts in tries]
+
+
+def on_every_model(
+    attack: Attack,
+    target: Target,
+    budget: Budget,
+    hits: Callable[[VLM, Sequence[Probe]], Job[list[list[bool]]]],
+    notes: dict[str, Any] | None = None,
+) -> Job[AttackResult]:
+    """The same attack on what is to be forgotten, on matched facts that stay, and on the retain-only model.
+
+    Args:
+        hits: attacks one model; for each fact, whether each try drew it out.
+    """
+    facts = yield from facts_of(target, budget)
+    plain = yield from asked(target.after, target.suite, plainly(facts.forget), "without the attack")
+    forget = yield from hits(target.after, facts.forget)
+    retain = yield from hits(target.after, facts.retain)
+    never = [] if target.gold is None else (yield from hits(target.gold, facts.forget))
+    return outcome(
+        attack,
+        budget,
+        facts.unknown,
+        Recovered.of(forget),
+        plain=share([hit for (hit,) in plain]),
+        retain=Recovered.of(retain) if retain else None,
+        gold=Recovered.of(never) if never else None,
+        notes=notes,
+    )

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unlearn_core.evaluation.attacks.base import Access, AttackResult, Budget, Recovered, Target, outcome, share
-from unlearn_core.evaluation.attacks.facts import asked, facts_of, plainly
+from unlearn_core.evaluation.attacks.base import Access, AttackResult, Budget, Target
+from unlearn_core.evaluation.attacks.facts import on_every_model
 from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.progress import Job, Progress
 from unlearn_core.evaluation.suite import Suite
@@ -61,21 +61,13 @@ class Noise:
     budget = NoiseBudget
 
     def run(self, target: Target, budget: NoiseBudget) -> Job[AttackResult]:
-        facts = yield from facts_of(target, budget)
-        suite, gold = target.suite, target.gold
-        plain = yield from asked(target.after, suite, plainly(facts.forget), "without the attack")
-        forget = yield from self._hits(target.after, suite, facts.forget, budget)
-        retain = yield from self._hits(target.after, suite, facts.retain, budget)
-        never = [] if gold is None else (yield from self._hits(gold, suite, facts.forget, budget))
-        return outcome(
-            self,
-            budget,
-            facts.unknown,
-            Recovered.of(forget),
-            plain=share([hit for (hit,) in plain]),
-            retain=Recovered.of(retain) if retain else None,
-            gold=Recovered.of(never) if never else None,
-            notes={"aimed at": "gate" if isinstance(target.after.sight, Gated) else "answer"},
+        def hits(vlm: VLM, probes: Sequence[Probe]) -> Job[list[list[bool]]]:
+            return self._hits(vlm, target.suite, probes, budget)
+
+        return (
+            yield from on_every_model(
+                self, target, budget, hits, {"aimed at": "gate" if isinstance(target.after.sight, Gated) else "answer"}
+            )
         )
 
     def _hits(self, vlm: VLM, suite: Suite, probes: Sequence[Probe], budget: NoiseBudget) -> Job[list[list[bool]]]:

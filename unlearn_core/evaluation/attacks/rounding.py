@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unlearn_core.evaluation.attacks.base import Access, AttackResult, Budget, Recovered, Target, outcome, share
-from unlearn_core.evaluation.attacks.facts import asked, facts_of, plainly
+from unlearn_core.evaluation.attacks.base import Access, AttackResult, Budget, Target
+from unlearn_core.evaluation.attacks.facts import asked, on_every_model, plainly
 from unlearn_core.evaluation.attacks.weights import all_parts, with_weights
 from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.progress import Job
@@ -61,23 +61,12 @@ class Rounding:
     budget = RoundingBudget
 
     def run(self, target: Target, budget: RoundingBudget) -> Job[AttackResult]:
-        facts = yield from facts_of(target, budget)
-        suite, gold = target.suite, target.gold
-        plain = yield from asked(target.after, suite, plainly(facts.forget), "without the attack")
-        forget = yield from self._hits(target.after, suite, facts.forget, budget)
-        retain = yield from self._hits(target.after, suite, facts.retain, budget)
-        never = [] if gold is None else (yield from self._hits(gold, suite, facts.forget, budget))
-        return outcome(
-            self,
-            budget,
-            facts.unknown,
-            Recovered.of(forget),
-            plain=share([hit for (hit,) in plain]),
-            retain=Recovered.of(retain) if retain else None,
-            gold=Recovered.of(never) if never else None,
-        )
+        def hits(vlm: VLM, probes: Sequence[Probe]) -> Job[list[list[bool]]]:
+            return self._hits(vlm, target.suite, probes, budget)
 
-    def _hits(self, vlm: VLM, suite: Suite, probes: tuple[Probe, ...], budget: RoundingBudget) -> Job[list[list[bool]]]:
+        return (yield from on_every_model(self, target, budget, hits))
+
+    def _hits(self, vlm: VLM, suite: Suite, probes: Sequence[Probe], budget: RoundingBudget) -> Job[list[list[bool]]]:
         """Per fact, whether it is given at each width."""
         columns: list[list[bool]] = []
         for bits in budget.bits:
