@@ -2,7 +2,7 @@
 # ARGS goes to the program:  make run ARGS="--port 7861"   make test ARGS="-k null_space -x"
 
 PYTHON ?= python3
-THREADS ?= 1
+WORKERS ?= 2
 ARGS ?=
 
 BIN := .venv/bin
@@ -18,7 +18,7 @@ help:
 	@echo "make demo-model  train the two embedded models again"
 	@echo "make clean       remove caches and build products; .venv and workspace stay"
 	@echo
-	@echo 'ARGS="..." is passed on, THREADS=n sets the threads of the tests.'
+	@echo 'ARGS="..." is passed on, WORKERS=n sets how many processes share the tests.'
 
 # Two stamps: the page needs no test tools. What `dev` installs includes all that `run` needs.
 
@@ -39,9 +39,9 @@ run: .venv/.installed
 test: export HF_HUB_OFFLINE = 1
 test: export GRADIO_ANALYTICS_ENABLED = False
 test: export TOKENIZERS_PARALLELISM = false
-test: export OMP_NUM_THREADS = $(THREADS)
+test: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Pyright comes whole with its package; the variable stops it from asking whether there is a newer one.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1

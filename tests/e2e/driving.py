@@ -39,7 +39,8 @@ class Server:
         temporary = home / "tmp"
         temporary.mkdir(parents=True)
         env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), **setting}
-        env.pop("OMP_NUM_THREADS", None)  # set for the tests; the studio takes all cores, as it does for people
+        if "PYTEST_XDIST_WORKER" not in os.environ:  # alone, the studio takes all cores, as it does for people
+            env.pop("OMP_NUM_THREADS", None)
         self.log = (home / "log").open("w")
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=self.log, stderr=subprocess.STDOUT)
         self.temporary = temporary
