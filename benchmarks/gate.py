@@ -95,7 +95,7 @@ def judge(gate: Gate, seen: Mapping[str, torch.Tensor], answered: torch.Tensor) 
     flags = {name: gate.margins(x) >= 0 for name, x in seen.items()}
     shares = {name: float(x.double().mean()) for name, x in flags.items()}
     shares["known"], shares["through"] = (float(x.double().mean()) for x in (answered, answered & ~flags["forgotten"]))
-    curve = roc(gate, seen["forgotten"], seen["retained"])
+    curve = roc(gate.margins(seen["forgotten"]), gate.margins(seen["retained"]))
     return shares | {"auc": curve.auc, "caught_at_1%": curve.caught_at(0.01)}
 
 

@@ -9,9 +9,10 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.methods.cagul.crossfit import calibrate, gate_from
 from unlearn_core.methods.cagul.encoder import TokenEncoder, choose_tokens
-from unlearn_core.methods.cagul.gate import Gate, calibrate, fit_gate, token_statistics
-from unlearn_core.methods.cagul.pictures import HARD_VIEWS, gate_from, gate_shots, hard_shots, nearest_subjects
+from unlearn_core.methods.cagul.gate import Gate, fit_gate, token_statistics
+from unlearn_core.methods.cagul.pictures import FOLDS, HARD_VIEWS, gate_shots, hard_shots, nearest_subjects
 from unlearn_core.methods.cagul.roc import roc
 
 
@@ -19,6 +20,10 @@ def clouds(seed: int, count: int, centre: float, channel: int = 0) -> torch.Tens
     x = torch.randn(count, 24, generator=torch.Generator().manual_seed(seed))
     x[:, channel] += centre
     return x
+
+
+def scores(gate: Gate, x: torch.Tensor) -> torch.Tensor:
+    return gate.scores(x).amax(1)
 
 
 def reading(features: int) -> Gate:
@@ -36,8 +41,8 @@ def test_token_statistics() -> None:
 
 @pytest.mark.parametrize("hidden", [0, 8])
 def test_false_alarms_on_unseen_negatives_stay_near_the_stated_rate(hidden: int) -> None:
-    gate = fit_gate([clouds(1, 60, 4)], clouds(2, 300, 0), hidden)
-    measured = calibrate(gate, clouds(3, 60, 4), clouds(4, 400, 0), 0.05)
+    gate = fit_gate([clouds(1, 60, 4)], [clouds(2, 300, 0)], hidden)
+    measured = calibrate(gate, scores(gate, clouds(3, 60, 4)), scores(gate, clouds(4, 400, 0)), 0.05)
     assert measured["false_alarms"] <= 0.05
     fresh = float((gate.scores(clouds(5, 4000, 0)).amax(1) >= gate.threshold).float().mean())
     assert fresh <= 0.08
@@ -51,7 +56,7 @@ def test_the_expected_rate_of_false_alarms_is_the_promised_one(count: int, promi
     gate, fresh = reading(24), clouds(0, 4000, 0)
     rates = []
     for seed in range(1, 200):
-        measured = calibrate(gate, torch.zeros(0, 24), clouds(seed, count, 0), 0.1)
+        measured = calibrate(gate, torch.zeros(0), clouds(seed, count, 0)[:, 0], 0.1)
         rates.append(float((gate.margins(fresh) >= 0).float().mean()))
     assert measured["promised"] == pytest.approx(promised)
     assert measured["caught"] is None
@@ -60,8 +65,8 @@ def test_the_expected_rate_of_false_alarms_is_the_promised_one(count: int, promi
 
 
 def test_threshold_moves_between_well_separated_classes() -> None:
-    gate = fit_gate([clouds(1, 60, 30)], clouds(2, 300, 0), 0)
-    measured = calibrate(gate, clouds(3, 60, 30), clouds(4, 400, 0), 0.05)
+    gate = fit_gate([clouds(1, 60, 30)], [clouds(2, 300, 0)], 0)
+    measured = calibrate(gate, scores(gate, clouds(3, 60, 30)), scores(gate, clouds(4, 400, 0)), 0.05)
     assert measured["false_alarms"] == 0
     assert measured["caught"] > 0.95
 
@@ -69,10 +74,19 @@ def test_threshold_moves_between_well_separated_classes() -> None:
 @pytest.mark.parametrize("hidden", [0, 4])
 def test_adding_a_subject_changes_no_other(hidden: int) -> None:
     one, other, negatives = clouds(1, 40, 4), clouds(2, 40, 4, channel=1), clouds(3, 200, 0)
-    alone, both = fit_gate([one], negatives, hidden), fit_gate([one, other], negatives, hidden)
+    alone, both = fit_gate([one], [negatives], hidden), fit_gate([one, other], [negatives], hidden)
     fresh = clouds(4, 50, 2)
     assert torch.equal(alone.first[0], both.first[0])
     assert torch.allclose(alone.scores(fresh)[:, 0], both.scores(fresh)[:, 0], atol=1e-5)
+
+
+def test_a_small_group_of_others_counts_as_much_as_a_large_one() -> None:
+    """Few pictures of a kind that lies half way to the forgotten are not given up for many of another kind."""
+    positives, many, few = clouds(1, 100, 3), clouds(2, 1000, -3), clouds(3, 30, 0)
+    fresh = clouds(4, 400, 0)
+    apart, mixed = (fit_gate([positives], groups, 0) for groups in ([many, few], [torch.cat([many, few])]))
+    alarms, more = (float((gate.scores(fresh) > 0).float().mean()) for gate in (apart, mixed))
+    assert alarms < 0.5 * more
 
 
 def test_flags_use_the_highest_subject() -> None:
@@ -91,13 +105,13 @@ def test_roc_is_that_of_scikit_learn(rounded: bool) -> None:
     high, low = clouds(1, 80, 1.5), clouds(2, 300, 0)
     if rounded:
         high, low = high.round(), low.round()
-    measured = roc(reading(24), high, low)
+    measured = roc(high[:, 0], low[:, 0])
     truth = np.r_[np.ones(80), np.zeros(300)]
-    scores = torch.cat([high, low])[:, 0].numpy()
-    alarms, caught, _ = roc_curve(truth, scores, drop_intermediate=False)
+    both = torch.cat([high, low])[:, 0].numpy()
+    alarms, caught, _ = roc_curve(truth, both, drop_intermediate=False)
     assert measured.false_alarms == pytest.approx(tuple(alarms))
     assert measured.caught == pytest.approx(tuple(caught))
-    assert measured.auc == pytest.approx(roc_auc_score(truth, scores))
+    assert measured.auc == pytest.approx(roc_auc_score(truth, both))
     assert measured.caught_at(0.05) == max(caught[alarms <= 0.05])
     assert list(measured.summary()) == ["auc", "caught_at_0.1%", "caught_at_1%", "caught_at_2%", "caught_at_5%"]
 
@@ -112,13 +126,14 @@ def request(pictures: int = 7) -> ForgetRequest:
     return ForgetRequest("r", (*rows("b"), *rows("a")), (), (*rows("c"), *rows("d")), (Image.new("RGB", (8, 8)),))
 
 
-def test_views_stay_on_their_picture_s_side_of_the_split() -> None:
+def test_views_stay_in_their_picture_s_fold() -> None:
     shots = gate_shots(request(), 2, np.random.default_rng(0))
     assert {(s.subject, s.place) for s in shots if s.place >= 0} == {("a", 0), ("b", 1)}
     for image in {id(s.image) for s in shots}:
-        assert len({s.held_out for s in shots if id(s.image) == image}) == 1
+        assert len({s.fold for s in shots if id(s.image) == image}) == 1
     assert sum(s.place == 0 and s.view is not None for s in shots) == 14
-    assert 0 < sum(s.held_out for s in shots) < len(shots) / 2
+    assert {s.fold for s in shots} == set(range(FOLDS))
+    assert {s.fold for s in gate_shots(request(pictures=2), 2, np.random.default_rng(0)) if s.place >= 0} == {None}
 
 
 def test_the_nearest_retained_subjects_are_found_in_standard_units() -> None:
@@ -133,14 +148,24 @@ def test_the_nearest_retained_subjects_are_found_in_standard_units() -> None:
     assert len(nearest_subjects(forgotten, retained, 9)) == 4
 
 
-def test_hard_negatives_are_views_of_the_nearest_and_never_held_out() -> None:
+def test_hard_negatives_are_views_of_the_nearest() -> None:
     shots = gate_shots(request(), 0, np.random.default_rng(0))
     statistics = [torch.tensor([{"a": 0.0, "b": 0.0, "c": 9.0, "d": 1.0}.get(str(s.subject), 5.0)]) for s in shots]
     hard = hard_shots(shots, statistics, 1, np.random.default_rng(1))
     assert len(hard) == HARD_VIEWS
-    assert all(s.subject == "d" and s.place == -1 and s.view is not None and not s.held_out for s in hard)
-    fitted = {id(s.image) for s in shots if s.subject == "d" and not s.held_out}
-    assert {id(s.image) for s in hard} <= fitted
+    assert all(s.subject == "d" and s.place == -1 and s.view is not None and s.hard for s in hard)
+    folds = {id(s.image): s.fold for s in shots if s.subject == "d"}
+    assert all(folds[id(s.image)] == s.fold for s in hard)
+
+
+def test_a_picture_is_measured_by_a_gate_that_never_saw_it() -> None:
+    """With as many features as pictures a gate knows by heart whatever it was fitted on, and nothing of anything else."""
+    shots = gate_shots(request(pictures=30), 0, np.random.default_rng(0))
+    noise = torch.randn(len(shots), 400, generator=torch.Generator().manual_seed(0))
+    gate, report = gate_from(shots, noise, 0, 0.1, 0)
+    going = torch.tensor([s.place >= 0 for s in shots])
+    assert roc(scores(gate, noise[going]), scores(gate, noise[~going])).auc > 0.99
+    assert 0.3 < report["auc"] < 0.7
 
 
 def test_what_could_not_be_measured_is_none() -> None:

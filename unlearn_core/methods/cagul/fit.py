@@ -14,12 +14,13 @@ from unlearn_core.data.example import ForgetRequest, distinct_images
 from unlearn_core.methods.base import Step
 from unlearn_core.methods.cagul.cache import CHUNK, Frozen
 from unlearn_core.methods.cagul.config import CagulConfig
+from unlearn_core.methods.cagul.crossfit import gate_from
 from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.gate import STATISTICS, Gate, token_statistics
 from unlearn_core.methods.cagul.instead import Instead
 from unlearn_core.methods.cagul.layers import layers_of
 from unlearn_core.methods.cagul.module import CagulModule, below
-from unlearn_core.methods.cagul.pictures import HARD_VIEWS, Shot, gate_from, gate_shots, hard_shots, retained_subjects
+from unlearn_core.methods.cagul.pictures import HARD_VIEWS, Shot, gate_shots, hard_shots, retained_subjects
 from unlearn_core.methods.cagul.training import Training, of_nobody
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread

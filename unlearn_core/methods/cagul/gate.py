@@ -7,6 +7,8 @@ that adding or withdrawing a subject touches no other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -55,8 +57,8 @@ class Gate(nn.Module):
 
 
 def fit_gate(
-    positives: list[Float[Tensor, "p f"]],
-    negatives: Float[Tensor, "m f"],
+    positives: Sequence[Float[Tensor, "p f"]],
+    negatives: Sequence[Float[Tensor, "m f"]],
     hidden: int,
     *,
     decay: float = 0.02,
@@ -68,14 +70,17 @@ def fit_gate(
     Args:
         positives: statistics of each subject's pictures. The others' pictures are no negatives: whoever of them is found,
             the picture is rightly flagged, and so no subject's discriminator depends on another's.
-        negatives: statistics of retained and unrelated pictures.
+        negatives: statistics of retained and unrelated pictures, in groups. Each group counts the same, however many
+            pictures it has: else the few that show nobody would be given up for the many that show people. [ours]
         decay: weight of the squared norm of the weights. [ours] rounds: of L-BFGS, at most. [ours]
     """
-    gate = Gate(negatives.shape[1], len(positives), hidden)
-    gate.mean.copy_(negatives.mean(0))
-    gate.scale.copy_(negatives.std(0, correction=0).clamp(min=1e-6))
+    others = torch.cat(list(negatives))
+    weights = torch.cat([others.new_full((len(group),), 1 / len(group) / len(negatives)) for group in negatives])
+    gate = Gate(others.shape[1], len(positives), hidden)
+    gate.mean.copy_(others.mean(0))
+    gate.scale.copy_(others.std(0, correction=0).clamp(min=1e-6))
     for i, own in enumerate(positives):
-        one = _fit_subject(own, negatives, gate, decay, rounds, torch.Generator().manual_seed(seed))
+        one = _fit_subject(own, others, weights, gate, decay, rounds, torch.Generator().manual_seed(seed))
         with torch.no_grad():
             for name, parameter in gate.named_parameters():
                 parameter[i] = one.get_parameter(name)[0]
@@ -85,12 +90,13 @@ def fit_gate(
 def _fit_subject(
     positives: Float[Tensor, "p f"],
     negatives: Float[Tensor, "m f"],
+    weights: Float[Tensor, " m"],
     like: Gate,
     decay: float,
     rounds: int,
     generator: torch.Generator,
 ) -> Gate:
-    """A gate for one subject, standardised like another."""
+    """A gate for one subject, standardised like another; the negatives' weights sum to 1."""
     one = Gate(negatives.shape[1], 1, like.hidden)
     one.mean.copy_(like.mean)
     one.scale.copy_(like.scale)
@@ -104,38 +110,10 @@ def _fit_subject(
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = F.softplus(-one.scores(positives)).mean() + F.softplus(one.scores(negatives)).mean()
+        loss = F.softplus(-one.scores(positives)).mean() + F.softplus(one.scores(negatives))[:, 0] @ weights
         total = loss + decay * one.first.pow(2).sum()
         total.backward()
         return total
 
     optimiser.step(closure)
     return one
-
-
-@torch.no_grad()
-def calibrate(
-    gate: Gate, positives: Float[Tensor, "p f"], negatives: Float[Tensor, "m f"], false_alarms: float
-) -> dict[str, float | None]:
-    """Set the threshold from pictures that the gate was not fitted on, and report what it does to them. [ours]
-
-    The lowest threshold at which no more than `false_alarms` of the m negatives are flagged, k of them; of such pictures
-    (k + 1) / (m + 1) are flagged in expectation, which is what can be promised. It is never below 0, where a picture is
-    as likely a forgotten one as not, and where even the 2 % quantile of the positives lies higher, it moves half way
-    there. There may be no positives; what they are needed for is then None.
-    """
-    low = gate.scores(negatives).amax(1).sort().values
-    high = gate.scores(positives).amax(1)
-    flagged = min(len(low) - 1, int(len(low) * false_alarms))
-    threshold = (low[len(low) - 1 - flagged] + 1e-4).clamp(min=0)
-    if len(high):
-        threshold = torch.maximum(threshold, (threshold + torch.quantile(high, 0.02)) / 2)
-    gate.threshold.copy_(threshold)
-    return {
-        "threshold": float(threshold),
-        "false_alarms": float((low >= threshold).double().mean()),
-        "promised": (flagged + 1) / (len(low) + 1),
-        "caught": float((high >= threshold).float().mean()) if len(high) else None,
-        "negatives": float(len(low)),
-        "positives": float(len(high)),
-    }

@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unlearn_core.methods.cagul.gate import Gate
-
 RATES = (0.001, 0.01, 0.02, 0.05)
 """False-alarm rates at which a report says what is caught."""
 
@@ -37,10 +35,8 @@ class Roc:
         return {"auc": self.auc} | {f"caught_at_{100 * rate:g}%": self.caught_at(rate) for rate in RATES}
 
 
-@torch.no_grad()
-def roc(gate: Gate, positives: Float[Tensor, "p f"], negatives: Float[Tensor, "m f"]) -> Roc:
-    """One point per distinct score, from statistics of pictures that the gate was not fitted on."""
-    high, low = gate.scores(positives).amax(1), gate.scores(negatives).amax(1)
+def roc(high: Float[Tensor, " p"], low: Float[Tensor, " m"]) -> Roc:
+    """One point per distinct score, from the scores of positives and of negatives that nothing was fitted on."""
     thresholds = torch.cat([high, low]).unique().flip(0)  # falling: from nothing flagged to everything flagged
     caught = _share_above(high, thresholds)
     alarms = _share_above(low, thresholds)
