@@ -85,7 +85,7 @@ class CagulConfig:
     keep_weight: float = option(
         1.0,
         "Weight of what stays",
-        "Weight of questions that must stay right about the forgotten, such as what can be seen, and about pictures of nobody. [ours]",
+        "Weight of questions about the forgotten that must stay right, such as what can be seen. [ours]",
         low=0.0,
         high=100.0,
     )

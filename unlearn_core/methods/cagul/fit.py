@@ -21,7 +21,7 @@ from unlearn_core.methods.cagul.instead import Instead
 from unlearn_core.methods.cagul.layers import layers_of
 from unlearn_core.methods.cagul.module import CagulModule, below
 from unlearn_core.methods.cagul.pictures import HARD_VIEWS, Shot, gate_shots, hard_shots, retained_subjects
-from unlearn_core.methods.cagul.training import Training, of_nobody
+from unlearn_core.methods.cagul.training import Training
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
@@ -130,8 +130,7 @@ class CagulFit:
         Each process reads its share. Tokens that it needs of others' shares it computes when it first does.
         """
         retained = self.request.retain if self.config.retain_weight or self.config.kl_weight else ()
-        shown = [e for e in self.request.retain if e.image is not None]
-        needed = {id(e.image) for e in (*self.request.forget, *self.request.keep, *retained, *of_nobody(shown))}
+        needed = {id(e.image) for e in (*self.request.forget, *self.request.keep, *retained)}
         own, statistics = self.world.mine(range(len(shots))), torch.zeros(len(shots), self.statistics.shape[1])
         for at in range(0, len(own), CHUNK):
             places = list(own[at : at + CHUNK])

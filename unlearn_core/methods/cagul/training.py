@@ -26,13 +26,6 @@ READ_AT_ONCE = 32
 """Pictures per step that the adversary reads. They need no language model: their tokens and the choice of them are kept."""
 
 
-def of_nobody(retain: Sequence[Example]) -> list[Example]:
-    """Examples about pictures that show none of the retained subjects. Transformed as well, they must still be answered
-    right, so that a false alarm on such a picture costs nothing; and they teach the encoder nothing about people. [ours]"""
-    known = any(e.subject is not None for e in retain)
-    return [e for e in retain if e.subject is None] if known else []
-
-
 class Training:
     """The token encoder in training."""
 
@@ -49,7 +42,6 @@ class Training:
         self.frozen, self.request, self.config, self.world = frozen, request, config, world
         self.encoder, self.instead, self.rng = encoder, instead, rng
         self.retain = [e for e in request.retain if e.image is not None]
-        self.keep = [*request.keep, *of_nobody(self.retain)]
         self.witnesses = witnesses(request)
         self.parameters = list(encoder.parameters())
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.rate, weight_decay=0.0)
@@ -61,7 +53,7 @@ class Training:
     def losses(self) -> dict[str, Float[Tensor, ""]]:
         """This process's part of the loss terms of one step, by name."""
         config = self.config
-        keep = self._draw(self.keep, config.batch // 2) if config.keep_weight and self.keep else []
+        keep = self._draw(self.request.keep, config.batch // 2) if config.keep_weight and self.request.keep else []
         forget = self._draw(self.request.forget, max(1, config.batch - len(keep)))
         asked = [(e, self.instead(e, int(self.rng.integers(1 << 20)))) for e in forget]
         going, share = self.world.deal(asked)
