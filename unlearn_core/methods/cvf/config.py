@@ -98,7 +98,7 @@ class CvfConfig:
         high=1000.0,
     )
     retain_weight: float = option(
-        100.0,
+        300.0,
         "Weight of retention",
         "Weight of keeping retained visual tokens where they were. [ours]",
         low=0.0,
