@@ -14,6 +14,7 @@ from unlearn_core.methods.cagul.encoder import TokenEncoder, choose_tokens
 from unlearn_core.methods.cagul.gate import Gate, fit_gate, token_statistics
 from unlearn_core.methods.cagul.pictures import FOLDS, HARD_VIEWS, gate_shots, hard_shots, nearest_subjects
 from unlearn_core.methods.cagul.roc import roc
+from unlearn_core.methods.cagul.whitening import Whitening
 
 
 def clouds(seed: int, count: int, centre: float, channel: int = 0) -> torch.Tensor:
@@ -87,6 +88,16 @@ def test_a_small_group_of_others_counts_as_much_as_a_large_one() -> None:
     apart, mixed = (fit_gate([positives], groups, 0) for groups in ([many, few], [torch.cat([many, few])]))
     alarms, more = (float((gate.scores(fresh) > 0).float().mean()) for gate in (apart, mixed))
     assert alarms < 0.5 * more
+
+
+def test_whitening_is_the_inverse_root_of_the_shrunk_correlations() -> None:
+    x = clouds(1, 15, 0) @ clouds(2, 24, 0)  # fewer pictures than statistics
+    x = (x - x.mean(0)) / x.std(0, correction=0)
+    white = Whitening.of(x, 0.3)(torch.eye(24))
+    square = torch.linalg.inv(white @ white)
+    wanted = x.T @ x / len(x) + 0.3 * torch.eye(24)
+    torch.testing.assert_close(square / square.trace(), wanted / wanted.trace(), atol=1e-4, rtol=1e-3)
+    assert float(white.diagonal().mean()) == pytest.approx(1, rel=1e-4)
 
 
 def test_flags_use_the_highest_subject() -> None:

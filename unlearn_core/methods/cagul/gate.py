@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearn_core.methods.cagul.whitening import Whitening
+
 STATISTICS = 4
 """Of each channel."""
 
@@ -61,7 +63,8 @@ def fit_gate(
     negatives: Sequence[Float[Tensor, "m f"]],
     hidden: int,
     *,
-    decay: float = 0.02,
+    decay: float = 0.05,
+    shrinkage: float = 0.3,
     rounds: int = 60,
     seed: int = 0,
 ) -> Gate:
@@ -72,38 +75,41 @@ def fit_gate(
             the picture is rightly flagged, and so no subject's discriminator depends on another's.
         negatives: statistics of retained and unrelated pictures, in groups. Each group counts the same, however many
             pictures it has: else the few that show nobody would be given up for the many that show people. [ours]
-        decay: weight of the squared norm of the weights. [ours] rounds: of L-BFGS, at most. [ours]
+        decay: weight of the squared norm of the weights on whitened statistics. [ours]
+        shrinkage: of the whitening. [ours] rounds: of L-BFGS, at most. [ours]
     """
     others = torch.cat(list(negatives))
     weights = torch.cat([others.new_full((len(group),), 1 / len(group) / len(negatives)) for group in negatives])
     gate = Gate(others.shape[1], len(positives), hidden)
     gate.mean.copy_(others.mean(0))
     gate.scale.copy_(others.std(0, correction=0).clamp(min=1e-6))
+    standard = (others - gate.mean) / gate.scale
+    white = Whitening.of(standard, shrinkage)
     for i, own in enumerate(positives):
-        one = _fit_subject(own, others, weights, gate, decay, rounds, torch.Generator().manual_seed(seed))
+        one = Gate(others.shape[1], 1, hidden)
+        _fit_subject(one, white((own - gate.mean) / gate.scale), white(standard), weights, decay, rounds, seed)
         with torch.no_grad():
+            one.first[0] = white(one.first[0].T).T  # the map is symmetric: the weights take it in
             for name, parameter in gate.named_parameters():
                 parameter[i] = one.get_parameter(name)[0]
     return gate.requires_grad_(False)
 
 
 def _fit_subject(
+    one: Gate,
     positives: Float[Tensor, "p f"],
     negatives: Float[Tensor, "m f"],
     weights: Float[Tensor, " m"],
-    like: Gate,
     decay: float,
     rounds: int,
-    generator: torch.Generator,
-) -> Gate:
-    """A gate for one subject, standardised like another; the negatives' weights sum to 1."""
-    one = Gate(negatives.shape[1], 1, like.hidden)
-    one.mean.copy_(like.mean)
-    one.scale.copy_(like.scale)
-    with torch.no_grad():
-        if one.second is not None:
+    seed: int,
+) -> None:
+    """Fit a gate of one subject; the negatives' weights sum to 1."""
+    if one.second is not None:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
             one.first.copy_(torch.randn(one.first.shape, generator=generator) * negatives.shape[1] ** -0.5)
-            one.second.copy_(torch.randn(one.second.shape, generator=generator) * like.hidden**-0.5)
+            one.second.copy_(torch.randn(one.second.shape, generator=generator) * one.hidden**-0.5)
     optimiser = torch.optim.LBFGS(
         one.parameters(), max_iter=rounds, line_search_fn="strong_wolfe", tolerance_change=1e-7
     )
@@ -116,4 +122,3 @@ def _fit_subject(
         return total
 
     optimiser.step(closure)
-    return one
