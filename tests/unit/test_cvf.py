@@ -13,7 +13,7 @@ from PIL import Image
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import module_from_pretrained
 from unlearn_core.methods.cvf import CvfConfig, CvfFit, CvfModule, Protected, in_sequence
-from unlearn_core.methods.cvf.features import Pooling, pool
+from unlearn_core.methods.cvf.features import Pooling, nearest, pool
 from unlearn_core.methods.cvf.module import smallest
 from unlearn_core.methods.cvf.moments import Sums
 from unlearn_core.methods.weights import dense
@@ -81,6 +81,12 @@ def test_pooled_features_are_centred_and_scaled_by_what_is_retained(how: str) ->
 
 
 # -- what is protected ------------------------------------------------------------------------------------------------
+
+
+def test_the_retained_nearest_to_any_of_the_forgotten_are_found() -> None:
+    kept, gone = torch.tensor([[0.0, 0], [9, 1], [5, 0], [0, 9], [50, 50]]), torch.tensor([[9.0, 0], [0, 8.5]])
+    assert nearest(kept, gone, 2) == [3, 1, 2]
+    assert nearest(kept, gone, 5) == [3]
 
 
 def test_with_a_true_null_space_retained_tokens_stay_and_forgetting_succeeds(tiny_folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import Pooling, pool
+from unlearn_core.methods.cvf.features import Pooling, nearest, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
@@ -20,6 +21,8 @@ from unlearn_core.methods.world import World
 
 NEGATIVES = 32
 POSITIVES = 8
+NEAREST = 4
+"""One in so many retained pictures counts as near to the forgotten ones."""
 
 Where = tuple[str, int]
 """A picture: its group, and its place in it."""
@@ -50,6 +53,7 @@ class Losses:
         self.pictures, self.pooling, self.rng = pictures, pooling, rng
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
         self.target = pictures.read[AWAY].pooled
+        self.near = self._nearest()
         self.weights = {
             "contrast": config.contrast_weight,
             "answer": config.answer_weight,
@@ -61,7 +65,7 @@ class Losses:
 
     def __call__(self) -> dict[str, Tensor]:
         shown, asked = self._questions()
-        stay = self._pick(len(self.pictures.groups[STAYING]), self.config.retain_batch)
+        stay = self._staying()
         near, far = self._compared() if self.weights["contrast"] else ([], [])
         asked = [*asked, *self._kept_questions(stay)] if self.weights["answer"] else []
         gone, share = self.world.deal(shown)
@@ -110,6 +114,21 @@ class Losses:
         """Places of strangers to pull to, if that is the reference, and of retained pictures to push from."""
         near = self._pick(len(self.target), POSITIVES) if self.config.reference == "stranger" else []
         return near, [] if self.staying is None else self._pick(self.pictures.retained, NEGATIVES)
+
+    def _nearest(self) -> list[int]:
+        """Places of the retained pictures that look most like a forgotten one: they are the first to be forgotten with it."""
+        retained = self.pictures.retained
+        if self.staying is None or not retained:
+            return []
+        return nearest(self.pooling(self.staying.pooled[:retained]), self.pooling(self.going.pooled), NEAREST)
+
+    def _staying(self) -> list[int]:
+        """Pictures that stay, every second of them near to the forgotten ones as long as there are such. [ours]"""
+        n = self.config.retain_batch
+        near = [self.near[i] for i in self._pick(len(self.near), n // 2)]
+        others = [i for i in self._pick(len(self.pictures.groups[STAYING]), n) if i not in near]
+        turns = zip_longest(others[: n - len(near)], near)
+        return [i for turn in turns for i in turn if i is not None]
 
     def _pick(self, count: int, n: int) -> list[int]:
         return self.rng.permutation(count)[:n].tolist()
