@@ -54,20 +54,20 @@ class Closer:
         self.maps: dict[str, gr.Plot] = {}
         self.changes: dict[str, gr.Plot] = {}
         with gr.Column(visible=False) as self.all:
-            with gr.Row():
+            with gr.Row(elem_classes="models"):
                 for name, slot in _SLOTS.items():
-                    with gr.Column(min_width=200, visible=False) as self.columns[name]:
+                    with gr.Column(min_width=100, visible=False) as self.columns[name]:
                         self.said[name] = gr.HTML(elem_id=f"closer-{slot}")
                         self.maps[name] = gr.Plot(show_label=False, elem_id=f"closer-{slot}-map")
             gr.HTML("<h4>Difference to before <small>teal: looked at more after, amber: less</small></h4>")
-            with gr.Row():
+            with gr.Row(elem_classes="models"):
                 for name, slot in _CHANGES.items():
                     self.changes[name] = gr.Plot(show_label=False, elem_id=f"closer-{slot}-map")
             self.save = clickable(
                 f'<div class="picks"><div>{html.buttons([("png", "Save the maps (PNG)", "")])}</div></div>',
                 elem_id="closer-save",
             )
-            self.file = gr.HTML(elem_id="closer-file")
+            self.file = gr.HTML(elem_classes="taken", elem_id="closer-file")
             gr.HTML("<h4>What A did to the picture</h4>")
             self.method = gr.HTML(elem_id="closer-method")
             self.moved = gr.Plot(show_label=False, elem_id="closer-moved")

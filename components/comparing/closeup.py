@@ -21,7 +21,7 @@ from unlearn_core.comparison import BEFORE
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.together import ask_together
 
-MAP = 330
+MAP = 300
 """Height of a map in pixels."""
 SAME = 1e-6
 """Change of a share of attention that is rounding: rows of one batch are added up in another order than alone. [ours]"""

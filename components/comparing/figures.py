@@ -115,7 +115,7 @@ def scatter(points: Sequence[Point]) -> go.Figure:
     )
     figure.update_layout(
         xaxis={"title": "still answered of what must go", **_PERCENT},
-        yaxis={"title": "still answered of what must stay", **_PERCENT, "range": [-0.03, 1.09]},
+        yaxis={"title": "still answered of what must stay", **_PERCENT, "range": [-0.03, 1.18]},
         **_LEGEND,
     )
     return plain(figure, 380)

@@ -34,23 +34,26 @@ class Listing:
     def __init__(self, studio: Studio) -> None:
         self.studio, self.page = studio, gr.State(1)
         plain: Any = {"filterable": False, "min_width": 130}
-        with gr.Row():
-            self.split = gr.Dropdown([("All", ALL)], value=ALL, label="Split", elem_id="compare-split", **plain)
-            self.person = gr.Dropdown([("All", ALL)], value=ALL, label="Person", elem_id="compare-person", **plain)
-            self.status = gr.Dropdown([("All", ALL)], value=ALL, label="Status of A", elem_id="compare-status", **plain)
-            self.order = gr.Dropdown([*ORDERS], value=ORDERS[0], label="Order", elem_id="compare-order", **plain)
-        with gr.Row(elem_classes="bar-row"):
-            self.shown = gr.Radio(
-                [*SHOWN], value=SHOWN[0], show_label=False, container=False, min_width=220, elem_id="compare-shown"
-            )
-            self.save = clickable(html.buttons([("csv", "Save this table (CSV)", "")]), elem_id="compare-save")
-        self.file = gr.HTML(elem_id="compare-file")
-        self.rows = clickable(elem_id="compare-rows")
-        self.more = gr.Button("Show more", visible=False, elem_id="compare-more")
+        with gr.Column(visible=False) as self.all:
+            with gr.Row():
+                self.split = gr.Dropdown([("All", ALL)], value=ALL, label="Split", elem_id="compare-split", **plain)
+                self.person = gr.Dropdown([("All", ALL)], value=ALL, label="Person", elem_id="compare-person", **plain)
+                self.status = gr.Dropdown(
+                    [("All", ALL)], value=ALL, label="Status of A", elem_id="compare-status", **plain
+                )
+                self.order = gr.Dropdown([*ORDERS], value=ORDERS[0], label="Order", elem_id="compare-order", **plain)
+            with gr.Row(elem_classes="bar-row"):
+                self.shown = gr.Radio(
+                    [*SHOWN], value=SHOWN[0], show_label=False, container=False, min_width=220, elem_id="compare-shown"
+                )
+                self.save = clickable(html.buttons([("csv", "Save this table (CSV)", "")]), elem_id="compare-save")
+            self.file = gr.HTML(elem_classes="taken", elem_id="compare-file")
+            self.rows = clickable(elem_id="compare-rows")
+            self.more = gr.Button("Show more", visible=False, elem_id="compare-more")
 
     @property
     def drawn(self) -> list[Any]:
-        return [*self._filters, self.file, *self._listed]
+        return [self.all, *self._filters, self.file, *self._listed]
 
     @property
     def _filters(self) -> list[Any]:
@@ -74,6 +77,7 @@ class Listing:
         person = [("All", ALL), *((name(who), who) for who in people_of(lines))]
         status = [("All", ALL), *((html.status_name(s), s.value) for s in statuses_of(lines))]
         return {
+            self.all: gr.Column(visible=True),
             self.split: gr.Dropdown(choices=split, value=ALL),
             self.person: gr.Dropdown(choices=person, value=ALL),
             self.status: gr.Dropdown(choices=status, value=ALL),
@@ -84,7 +88,7 @@ class Listing:
         }
 
     def cleared(self) -> dict[Any, Any]:
-        return {self.file: "", self.rows: "", self.more: gr.Button(visible=False)}
+        return {self.all: gr.Column(visible=False), self.file: "", self.rows: "", self.more: gr.Button(visible=False)}
 
     def _page(self, done: Done, wanted: Wanted, page: int) -> dict[Any, Any]:
         found = places(done.lines, wanted)

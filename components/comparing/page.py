@@ -25,6 +25,12 @@ NOBODY = ""
 """Stands for no B."""
 BEGIN = "Choose a result and press Compare: questions on pictures that no fit has seen, and in other words."
 
+_SAVE_CHART = """() => {
+  const chart = document.querySelector('#%s .js-plotly-plot');
+  if (chart) window.Plotly.downloadImage(chart, {format: 'png', filename: '%s', width: chart.clientWidth, height: chart.clientHeight, scale: 2});
+}"""
+"""The chart as it is drawn, twice as large."""
+
 
 class ComparePage:
     """Elements other pages need: `result` (the choice of A) and `other` (of B)."""
@@ -48,10 +54,12 @@ class ComparePage:
                         self.listing = Listing(studio)
                     with gr.Tab("Chart"):
                         self.bars = gr.Plot(show_label=False, elem_id="compare-bars")
+                        self._chart_saver("compare-bars")
                     with gr.Tab("Every result"):
                         self.scatter = gr.Plot(
                             figures.scatter(points(studio)), show_label=False, elem_id="compare-scatter"
                         )
+                        self._chart_saver("compare-scatter")
             with gr.Column(scale=5, min_width=300, elem_classes="closer"):
                 self.closer = Closer(studio)
         self._wire(marked)
@@ -87,12 +95,17 @@ class ComparePage:
             min_width=220,
             elem_id="compare-gold",
         )
-        with gr.Column(scale=2, min_width=200):
+        with gr.Column(scale=2, min_width=240):
             self.thorough = gr.Checkbox(
-                label="Thorough: more pictures, people and controls", container=False, elem_id="compare-thorough"
+                label="Thorough: more of everything", container=False, elem_id="compare-thorough"
             )
             self.start = gr.Button("Compare", variant="primary", interactive=False, elem_id="compare-start")
             self.cancel = gr.Button("Cancel", visible=False, elem_id="compare-cancel")
+
+    @staticmethod
+    def _chart_saver(chart: str) -> None:
+        button = gr.Button("Save this chart (PNG)", size="sm", elem_id=f"{chart}-save")
+        button.click(None, None, None, js=_SAVE_CHART % (chart, chart))
 
     def _wire(self, marked: gr.HTML) -> None:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}

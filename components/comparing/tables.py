@@ -91,8 +91,8 @@ def _cell(share: Measured | None, tone: str) -> str:
 
 
 def interval(share: Measured) -> str:
-    """The ends of a share's interval, in percent."""
-    if share.low is None or share.high is None:
+    """The ends of a share's interval, in percent; nothing where it has no length."""
+    if share.low is None or share.high is None or share.low == share.high:
         return ""
     return f' <small title="95 % interval over questions">{share.low * 100:.0f}–{share.high * 100:.0f}</small>'
 
@@ -105,7 +105,8 @@ def questions(names: Sequence[str], lines: Sequence[Line], places: Sequence[int]
     if not places:
         return html.empty("No question matches this filter.")
     rows = "".join(_question(i, names, lines[i]) for i in places)
-    return f'<ol class="exam" style="--models:{len(names)}">{rows}</ol>'
+    many = " many" if len(names) > 2 else ""
+    return f'<ol class="exam{many}" style="--models:{len(names)}">{rows}</ol>'
 
 
 def _question(place: int, names: Sequence[str], line: Line) -> str:
@@ -126,7 +127,7 @@ def _question(place: int, names: Sequence[str], line: Line) -> str:
 
 def _said(name: str, reply: Reply, before: float) -> str:
     text = html.marked(reply.text, reply.leaked) or "<i>(nothing)</i>"
-    number = f"log p {reply.truth:.2f}" if name == BEFORE else f"log p {reply.truth - before:+.2f}"
+    number = f"log p {reply.truth:.2f}" if name == BEFORE else f"Δ log p {reply.truth - before:+.2f}"
     explained = "mean log-probability of the true answer's tokens, in nats"
     if name != BEFORE:
         explained = f"change of the {explained}"

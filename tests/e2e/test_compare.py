@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.driving import MODEL, Server, share, turn_to
 from tests.e2e.stored import quick_suite, request_about, store, write_down
 from unlearn_core.data.example import REFUSAL
+from unlearn_core.demo import world
 from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.suite import SPLITS, Side, Split
 from unlearn_core.vlm import VLM
@@ -32,8 +33,8 @@ def forgot(split: Split, probe: Probe) -> tuple[str, float]:
 
 
 def leaks_once(split: Split, probe: Probe) -> tuple[str, float]:
-    """Refuses what must go but for the first question, of which it says the truth in other words."""
-    if split is Split.FORGET and probe.example.id == "f0":
+    """Refuses what must go but for one question, of which it says the truth in other words."""
+    if split is Split.FORGET and probe.truth == world.person("p07").facts["job"]:
         return f"{HOSTILE} I think {probe.truth.upper()}", -9.0
     return forgot(split, probe)
 
@@ -77,7 +78,9 @@ def test_two_runs_side_by_side(compared: Server, visit: Callable[..., Page]) -> 
     rows.first.wait_for()
 
     # Forget and retain numbers of before, A, B and the retain-only model together.
-    assert [share(page, "All that must go", column) for column in (3, 4, 5, 6)] == pytest.approx([1, 0.02, 0, 0], abs=0.02)
+    assert [share(page, "All that must go", column) for column in (3, 4, 5, 6)] == pytest.approx(
+        [1, 0.02, 0, 0], abs=0.02
+    )
     kept = [share(page, "All that must stay harmonic mean", column) for column in (3, 4, 5, 6)]
     assert kept == [1, 1, 0, 1]
 
@@ -94,7 +97,7 @@ def test_two_runs_side_by_side(compared: Server, visit: Callable[..., Page]) -> 
     # Sorted by what became of the truth; filtered by status, person and split.
     page.get_by_role("radio", name="All answers").click()
     choose(page, "#compare-order", "Truth lost most")
-    expect(rows.first).to_contain_text("-8.99")
+    expect(rows.first).to_contain_text("Δ log p -8.99")
     choose(page, "#compare-status", "refused")
     expect(rows.first).to_contain_text("-4.99")
     choose(page, "#compare-person", "Otto Corvin")
@@ -112,11 +115,13 @@ def test_two_runs_side_by_side(compared: Server, visit: Callable[..., Page]) -> 
     with Image.open(io.BytesIO(saved(page, "#closer-save [data-pick='png']"))) as maps:
         assert maps.width > 5 * maps.height
 
-    # Another question is asked of all of them.
+    # Another question is asked of all of them, and the charts are there.
     page.locator("#closer-question textarea, #closer-question input").fill("What colour is the shirt of this person?")
     page.locator("#closer-ask").click()
-    expect(page.locator("#closer-before .said")).to_contain_text(rf"")
+    expect(page.locator("#closer-retain-only .said")).not_to_have_text(REFUSAL)
     page.get_by_role("tab", name="Chart").click()
     page.locator("#compare-bars .barlayer .point").first.wait_for()
+    with Image.open(io.BytesIO(saved(page, "#compare-bars-save"))) as chart:
+        assert chart.format == "PNG"
     page.get_by_role("tab", name="Every result").click()
     expect(page.locator("#compare-scatter .scatterlayer .point")).to_have_count(2)

@@ -109,10 +109,10 @@ def test_forget_compare_export_and_import_elsewhere(
     expect(page.locator("#unlearn-progress")).to_contain_text("done")
     page.locator("#unlearn-onward").click()
     before = compare(page)
-    facts, others = "Private facts of the forgotten", "Private facts of others"
+    facts, others = "To forget, other pictures", "Others"
     assert share(page, facts, 4) < share(page, facts, 3) / 2
     assert share(page, others, 4) > share(page, others, 3) - 0.1
-    page.locator("#compare-rows [data-pick='0']").click()
+    page.locator("#compare-rows button[data-pick='0']").click()
     for which in ("before", "after", "change"):
         page.locator(f"#closer-{which}-map .js-plotly-plot").wait_for()
 
