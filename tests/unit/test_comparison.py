@@ -14,6 +14,7 @@ from unlearn_core.comparison import Result, set_side_by_side, standing
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.progress import Progress, finish
+from unlearn_core.evaluation.status import Form
 from unlearn_core.evaluation.suite import Split, Suite
 from unlearn_core.runs import Run, RunDamaged, RunState, Workspace
 from unlearn_core.vlm import VLM, Prompt
@@ -37,18 +38,23 @@ def suite(tiny_vlm: VLM, picture: Picture) -> Suite:
         Probe(Example(f"e{i}", p.image, p.question, a.text or "x", f"p{i // 2 + 1}"))
         for i, (p, a) in enumerate(zip(asked, said, strict=True))
     ]
-    return Suite("s", {Split.FORGET: tuple(probes[:2]), Split.RETAIN_FAR: tuple(probes[2:])})
+    return Suite("s", {Split.FORGET: tuple(probes[:2]), Split.RETAIN_FAR: tuple(probes[2:])}, form=Form.EXACT)
 
 
-def test_all_are_asked_once_and_kept(run: Run, suite: Suite, tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = tiny_vlm.ask
-    asked: list[int] = []
+@pytest.fixture
+def asked(suite: Suite, tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many questions were asked each time; answers are kept short."""
+    short, counts = tiny_vlm.ask, []
 
     def ask(self: VLM, prompts: list[Prompt], **more: int) -> object:
-        asked.append(len(prompts))
+        counts.append(len(prompts))
         return short(prompts, max_new_tokens=4, **more)
 
     monkeypatch.setattr(VLM, "ask", ask)
+    return counts
+
+
+def test_all_are_asked_once_and_kept(run: Run, suite: Suite, tiny_vlm: VLM, asked: list[int]) -> None:
     shifted = TinyModule(torch.linspace(-3, 3, tiny_vlm.width)).attach(tiny_vlm)
     results = [Result("A", shifted, run), Result("B", tiny_vlm)]
     seen: list[Progress] = []
@@ -67,10 +73,10 @@ def test_all_are_asked_once_and_kept(run: Run, suite: Suite, tiny_vlm: VLM, monk
 
 
 def test_a_standing_is_noted_only_of_its_own_request_and_can_be_told_from_a_damaged_one(
-    run: Run, suite: Suite, tiny_vlm: VLM
+    run: Run, suite: Suite, tiny_vlm: VLM, asked: list[int]
 ) -> None:
     assert standing(run) is None
-    others = Suite("o", {Split.FORGET: suite.splits[Split.RETAIN_FAR]})
+    others = Suite("o", {Split.FORGET: suite.splits[Split.RETAIN_FAR]}, form=Form.EXACT)
     finish(set_side_by_side(tiny_vlm, [Result("A", tiny_vlm, run)], others))
     assert standing(run) is None, "the questions were about somebody else"
     (run.folder / "evaluation" / "standing.json").write_text('{"leaked": 1}')
