@@ -20,7 +20,6 @@ from unlearn_core.demo import world
 from unlearn_core.demo.build import VOCABULARY
 from unlearn_core.demo.suite import demo_suite
 from unlearn_core.evaluation.suite import Suite
-from unlearn_core.evaluation.suite.controls import without_controls
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.images import open_image
@@ -195,9 +194,7 @@ class DemoWorld:
     def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:
         if not self._known().issuperset(request.subjects) or not request.subjects:
             return None
-        if thorough:
-            return demo_suite(request)
-        return without_controls(demo_suite(request, pictures=1, others=2))
+        return demo_suite(request) if thorough else demo_suite(request, pictures=1, others=2)
 
     def retain_only(self, subjects: Sequence[str]) -> Path | None:
         return RETAIN_ONLY if subjects and set(subjects) <= set(world.FORGET_SPLIT) else None

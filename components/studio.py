@@ -20,6 +20,7 @@ from unlearn_core.bundle import Manifest
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.evaluation.suite import Suite, suite_of
 from unlearn_core.evaluation.suite.build import LIMIT
+from unlearn_core.evaluation.suite.controls import without_controls
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
 from unlearn_core.runs.requests import request_name
@@ -168,11 +169,17 @@ class Studio:
         Raises:
             BadRequest: neither is there.
         """
+        if not self.is_run(ref) and not self.collection.subjects():
+            raise BadRequest(
+                "A bundle does not tell whom it is about, and this model comes without a collection of people. "
+                "Please ask all models a question of your own instead."
+            )
         if not self.is_run(ref) and not about:
             raise BadRequest("Please choose at least one person that the questions are about; a bundle does not tell.")
         request = self.run(ref).request() if self.is_run(ref) else self.collection.request(about)
         found = self.collection.suite(request, thorough=thorough)
-        return found or suite_of(request, self.vlm, limit=LIMIT if thorough else QUICK)
+        whole = found or suite_of(request, self.vlm, limit=LIMIT if thorough else QUICK)
+        return whole if thorough else without_controls(whole)
 
     def gold(self, folder: str, subjects: Sequence[str]) -> VLM | None:
         """A model that was never taught about these subjects, loaded when it is first wanted: that of the collection, or

@@ -23,7 +23,8 @@ from unlearn_core.evaluation.progress import Progress
 
 NOBODY = ""
 """Stands for no B."""
-BEGIN = "Choose a result and press Compare: questions on pictures that no fit has seen, and in other words."
+FIRST = "Press Compare first."
+BEGIN = "Choose a result and press Compare: the same questions are asked before and after."
 
 _SAVE_CHART = """() => {
   const chart = document.querySelector('#%s .js-plotly-plot');
@@ -53,7 +54,7 @@ class ComparePage:
                     with gr.Tab("Questions"):
                         self.listing = Listing(studio)
                     with gr.Tab("Chart"):
-                        self.bars = gr.Plot(show_label=False, elem_id="compare-bars")
+                        self.bars = gr.Plot(nothing(FIRST, 120), show_label=False, elem_id="compare-bars")
                         self._chart_saver("compare-bars")
                     with gr.Tab("Every result"):
                         self.scatter = gr.Plot(
@@ -114,7 +115,9 @@ class ComparePage:
         running = [self.progress, self.start, self.cancel]
         shown = [self.summary, self.bars, self.scatter, *self.listing.drawn]
         self.drawn = [*chosen, self.progress, *shown]
-        begin = self.start.click(self._run, [*chosen, self.thorough], [*running, *shown], **quiet)
+        # One at a time: two that ask the same run would write to the same file of answers.
+        once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
+        begin = self.start.click(self._run, [*chosen, self.thorough], [*running, *shown], **quiet, **once)
         self.cancel.click(self._cancelled, None, [*running, *shown], cancels=[begin], queue=False, **quiet)
         self.listing.wire()
         self.closer.wire(chosen, self.listing.rows)
@@ -211,8 +214,7 @@ class ComparePage:
         }
 
     def _cleared(self) -> dict[Any, Any]:
-        empty = nothing("Press Compare first.", 120)
-        return {self.summary: "", self.bars: empty, **self.listing.cleared()}
+        return {self.summary: "", self.bars: nothing(FIRST, 120), **self.listing.cleared()}
 
     @plainly
     def _cancelled(self) -> Any:
@@ -229,6 +231,8 @@ class ComparePage:
         said = [f"{name}: {self.studio.label(ref)}." for name, ref in done.sides.results.items()]
         said.append(f"{len(done.lines)} questions; A answers {changed} otherwise than before.")
         about = set(done.sides.subjects(self.studio))
+        if not about or not about <= {who for _, who in self._people()}:
+            said.append("Asked on the request's own pictures and altered views of them: please try others, too.")
         if done.sides.b is not None and set(self.studio.subjects(done.sides.b)) not in (set(), about):
             said.append(f"{B} was made to forget others: the questions are about those whom A was to forget.")
         if RETAIN_ONLY not in done.comparison.names:
