@@ -110,9 +110,8 @@ def scatter(points: Sequence[Point]) -> go.Figure:
             customdata=[short(p.title, 60) for p, _ in group],
             hovertemplate="%{customdata}<br>still answered of what must go: %{x:.0%}<br>of what must stay: %{y:.0%}<extra></extra>",
         )
-    figure.add_annotation(
-        x=0, y=1.04, text="forgets all, keeps all", showarrow=False, xanchor="left", font={"size": 11}
-    )
+    best: Any = {"showarrow": False, "xanchor": "left", "font": {"size": 11}}
+    figure.add_annotation(x=0, y=1.13, text="↓ forgets all, keeps all", **best)
     figure.update_layout(
         xaxis={"title": "still answered of what must go", **_PERCENT},
         yaxis={"title": "still answered of what must stay", **_PERCENT, "range": [-0.03, 1.18]},

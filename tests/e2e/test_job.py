@@ -14,13 +14,13 @@ from tests.e2e.driving import WAIT, Server, mark, share, start, turn_to, upload
 
 FIT = 500_000.0
 """Milliseconds for a fit with the defaults; on two idle cores it takes about one minute."""
-PEOPLE = ("p07", "p19")
+PEOPLE = ("p07", "p20")
 
 
 def compare(page: Page) -> list[str]:
     """Compare and return all questions with their answers as they are shown."""
     page.locator("#compare-start").click()
-    page.locator("#compare-rows .exam").wait_for(timeout=4 * WAIT)
+    page.locator("#compare-rows .exam").wait_for(timeout=8 * WAIT)
     return page.locator("#compare-rows .exam li").all_inner_texts()
 
 
@@ -100,7 +100,7 @@ def test_forget_compare_export_and_import_elsewhere(
     expect(page.locator("#inspect-title")).to_have_text("Otto Corvin")
     page.locator("#inspect-forget").click()
     expect(page.locator("#forget-picker [aria-checked=true]")).to_have_count(1)
-    page.locator("#forget-picker [data-pick='p19']").click()
+    page.locator("#forget-picker [data-pick='p20']").click()
     expect(page.locator("#forget-summary .goes")).to_contain_text("2 people")
     page.locator("#forget-onward").click()
 
