@@ -32,8 +32,8 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import METHODS, CagulModule, Module
 from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM, Prompt
-from unlearn_core.vlm.both import ask_both
 from unlearn_core.vlm.capture import IMPLEMENTATION
+from unlearn_core.vlm.together import ask_together
 
 Works = Mapping[str, Callable[[], object]]
 QUESTION = "What is the job of this person?"
@@ -196,7 +196,7 @@ def measure(name: str, args: argparse.Namespace, folder: Path) -> tuple[dict[str
         "before and after": {
             "one answer": ask(base, one),
             "two calls": lambda: (ask(base, one)(), ask(cvf, one)()),
-            "one batch of two": lambda: ask_both(base, cvf, one, max_new_tokens=args.tokens),
+            "one batch of two": lambda: ask_together([base, cvf], one, max_new_tokens=args.tokens),
         },
         "unlearned": {
             "original": ask(base, prompts),

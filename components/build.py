@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from components import ahead
-from components.compare import ComparePage
+from components.comparing.page import ComparePage
 from components.export import ExportPage
 from components.forget import ForgetPage
 from components.handlers import plainly
@@ -68,6 +68,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
             (export_tab, export, export.result),
         ):
             tab.select(page.refresh, chosen, chosen, **QUIET)
+        compare_tab.select(compare.reopened, compare.other, [compare.other, compare.scatter], **QUIET)
 
         # Another model: every page is drawn anew for this window. A skipped output would cost a picker its cards (Gradio
         # puts an empty set of properties in the place of its own), so pickers are outputs only where they are given.

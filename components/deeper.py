@@ -12,12 +12,11 @@ from components import answers, drawing, figures, html
 from components.handlers import plainly
 from components.looking import KINDS, Choice, Looked, heat, scale, values
 from components.studio import ORIGINAL, Studio
-from components.widgets import clickable, picked
+from components.widgets import SAVE, clickable, picked
 from unlearn_core.methods.seen import Seen, seen_through
 from unlearn_core.vlm.errors import BadRequest
 
 _FILES = {"png": "image/png", "svg": "image/svg+xml", "npz": "application/zip"}
-_SAVE = "() => { const a = document.querySelector('#inspect-file a'); if (a) a.click(); }"
 
 
 class Deeper:
@@ -55,7 +54,7 @@ class Deeper:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         self.fold.expand(self._open, choice, [self.opened, *self.drawn], **quiet)
         self.fold.collapse(lambda: False, None, self.opened, **quiet)
-        self.save.select(self._save, choice, self.file, **quiet).then(None, None, None, js=_SAVE)
+        self.save.select(self._save, choice, self.file, **quiet).then(None, None, None, js=SAVE % "inspect-file")
 
     def redraw(self, looked: Looked | None, choice: Choice, opened: bool) -> dict[Any, Any]:
         """All further views of a choice; nothing while they are folded away. The file of another choice is let go."""
@@ -85,8 +84,7 @@ class Deeper:
         if kind not in _FILES:
             raise BadRequest("A map can be saved as PNG, SVG or npz.")
         data = file_of(self.looked(request), choice, kind)
-        name = f"map.{kind}"
-        return f'<a href="{drawing.uri(data, _FILES[kind])}" download="{name}">{name}, {len(data) / 1e3:.0f} kB</a>'
+        return html.download(f"map.{kind}", drawing.uri(data, _FILES[kind]), len(data))
 
 
 def file_of(looked: Looked, choice: Choice, kind: str) -> bytes:

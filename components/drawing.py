@@ -87,6 +87,10 @@ def _size(image: Image.Image) -> tuple[int, int]:
 
 
 def png(drawn: Drawn) -> bytes:
+    return encoded(painted(drawn))
+
+
+def painted(drawn: Drawn) -> Image.Image:
     """The map over its picture, and below it the colours with their numbers."""
     width, height = _size(drawn.image)
     picture = drawn.image.convert("RGBA").resize((width, height), Image.Resampling.LANCZOS)
@@ -102,7 +106,7 @@ def png(drawn: Drawn) -> bytes:
     for (x, text), anchor in zip(drawn.ticks(), ("la", "ma", "ra"), strict=True):
         draw.text((MARGIN + x * length, below), text, "black", font, anchor)
     draw.text((width / 2, below + TEXT), drawn.unit, "black", font, "ma")
-    return encoded(whole.convert("RGB"))
+    return whole.convert("RGB")
 
 
 def _ramp(drawn: Drawn, length: int) -> Float[Tensor, "1 length"]:

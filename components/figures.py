@@ -133,7 +133,7 @@ def _over(
         xaxis={"range": [0, width], "visible": False, "constrain": "domain", "fixedrange": True},
         yaxis={"range": [height, 0], "visible": False, "scaleanchor": "x", "constrain": "domain", "fixedrange": True},
     )
-    return _plain(figure, tall)
+    return plain(figure, tall)
 
 
 def _around(outline: Outline, width: int, height: int) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def share_lines(words: Sequence[str], shares: Float[Tensor, "layers words"], cho
     quiet: dict[str, Any] = {"mode": "lines", "line": {"color": INK, "width": 1}, "opacity": 0.4}
     strong: dict[str, Any] = {"mode": "lines+markers", "line": {"color": KEEP, "width": 2.5}}
     for (word, values), style in [*((line, quiet) for line in lines), (loud, strong)]:
-        name = _short(word)
+        name = short(word)
         figure.add_scatter(
             x=layers, y=values, name=name, hovertemplate=f"{name}: %{{y:.1%}} in layer %{{x}}<extra></extra>", **style
         )
@@ -179,7 +179,7 @@ def share_lines(words: Sequence[str], shares: Float[Tensor, "layers words"], cho
         xaxis={"title": "layer", "type": "category"},
         yaxis={"title": "on the picture", "tickformat": ".0%", "rangemode": "tozero"},
     )
-    return _plain(figure, 210)
+    return plain(figure, 210)
 
 
 PART_COLOURS = (KEEP, "#3b4fa8", "#c2a13c", "rgba(123,136,148,.45)")
@@ -196,7 +196,7 @@ def share_bars(words: Sequence[str], parts: Float[Tensor, "parts words"], names:
             name=name,
             orientation="h",
             marker={"color": colour, "line": {"width": 0}},
-            customdata=[_short(w) for w in words],
+            customdata=[short(w) for w in words],
             text=[f"{v:.0%}" if v >= 0.06 else "" for v in values],
             textposition="inside",
             insidetextanchor="middle",
@@ -208,10 +208,10 @@ def share_bars(words: Sequence[str], parts: Float[Tensor, "parts words"], names:
         legend_traceorder="normal",
         bargap=0.25,
         xaxis={"tickformat": ".0%", "range": [0, 1], "fixedrange": True},
-        yaxis={"tickvals": places, "ticktext": [_short(w) for w in words], "autorange": "reversed", "fixedrange": True},
+        yaxis={"tickvals": places, "ticktext": [short(w) for w in words], "autorange": "reversed", "fixedrange": True},
         **_LEGEND,
     )
-    return _plain(figure, 90 + 26 * len(words))
+    return plain(figure, 90 + 26 * len(words))
 
 
 def falls(fractions: Sequence[float], marked: Sequence[float], random: Sequence[Sequence[float]]) -> go.Figure:
@@ -249,7 +249,7 @@ def falls(fractions: Sequence[float], marked: Sequence[float], random: Sequence[
         yaxis={"title": "loss in nats", "rangemode": "tozero"},
         **_LEGEND,
     )
-    return _plain(figure, 190)
+    return plain(figure, 190)
 
 
 def losses(steps: Sequence[Step]) -> go.Figure:
@@ -266,7 +266,7 @@ def losses(steps: Sequence[Step]) -> go.Figure:
             line={"color": colour, "width": 2},
         )
     figure.update_layout(xaxis={"title": "step"}, yaxis={"title": "loss", "rangemode": "tozero"}, **_LEGEND)
-    return _plain(figure, 260)
+    return plain(figure, 260)
 
 
 def probes(steps: Sequence[Step]) -> go.Figure:
@@ -287,7 +287,7 @@ def probes(steps: Sequence[Step]) -> go.Figure:
         yaxis={"title": "answered with the truth", "tickformat": ".0%", "range": [-0.03, 1.05]},
         **_LEGEND,
     )
-    return _plain(figure, 260)
+    return plain(figure, 260)
 
 
 def nothing(text: str, height: int = 400) -> go.Figure:
@@ -295,10 +295,11 @@ def nothing(text: str, height: int = 400) -> go.Figure:
     figure = go.Figure()
     figure.add_annotation(text=text, showarrow=False, font={"size": 14})
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
-    return _plain(figure, height)
+    return plain(figure, height)
 
 
-def _plain(figure: go.Figure, height: int) -> go.Figure:
+def plain(figure: go.Figure, height: int) -> go.Figure:
+    """The same figure in the page's own look, `height` pixels tall."""
     figure.update_layout(
         template="none",
         height=height,
@@ -314,6 +315,6 @@ def _plain(figure: go.Figure, height: int) -> go.Figure:
     return figure
 
 
-def _short(word: str) -> str:
-    """A word for Plotly's labels, which read a few tags as markup."""
-    return word.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:24]
+def short(text: str, length: int = 24) -> str:
+    """At most so many characters for Plotly's labels, which read a few tags as markup."""
+    return text[:length].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

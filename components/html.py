@@ -55,8 +55,17 @@ _STATUS = {
 }
 
 
+def status_name(status: Status) -> str:
+    return _STATUS[status][0]
+
+
 def status_chip(status: Status) -> str:
     return chip(*_STATUS[status])
+
+
+def download(name: str, uri: str, size: int) -> str:
+    """A link to a file of `size` bytes that stands in the page itself: nothing is written to disk."""
+    return f'<a href="{uri}" download="{escape(name)}">{escape(name)}, {size / 1e3:.0f} kB</a>'
 
 
 def buttons(items: Iterable[tuple[str, str, str]], chosen: str | None = None) -> str:

@@ -268,7 +268,7 @@ def frame(size: tuple[int, int], rows: Rows, pixels: int = PIXELS_PER_CELL) -> t
 
 def highest(maps: Sequence[Tensor]) -> float:
     """The upper end of one colour scale for several maps, never 0, so that the scale has a length."""
-    return max(max(float(m.nan_to_num(0).max()) for m in maps), 1e-6)
+    return max([1e-6, *(float(m.nan_to_num(0).max()) for m in maps)])
 
 
 def scale(looked: Looked, choice: Choice) -> tuple[float, float]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
 from gradio.context import LocalContext
 
-from components import own_exam
 from components.gallery import Collection
 from components.seats import Seat, Seats
 from components.session import Desk
 from components.texts import moment, people
 from unlearn_core import bundle
 from unlearn_core.bundle import Manifest
-from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.data.example import ForgetRequest
+from unlearn_core.evaluation.suite import Suite, suite_of
+from unlearn_core.evaluation.suite.build import LIMIT
+from unlearn_core.evaluation.suite.controls import without_controls
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
 from unlearn_core.runs.requests import request_name
@@ -31,6 +34,8 @@ IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
 RUN, BUNDLE = "run:", "bundle:"
 REQUEST = "request:"
 """Marks a saved request where otherwise subjects of the collection stand."""
+QUICK = 24
+"""Questions of a split, at most, in a comparison that is not thorough."""
 IN_MEMORY = 3
 """Modules of imported bundles kept in memory, latest used first."""
 
@@ -93,8 +98,13 @@ class Studio:
 
     def results(self) -> list[tuple[str, str]]:
         """Finished runs on this model, newest first, then imported bundles."""
-        runs = [(self.title(r), RUN + r.id) for r in self.workspace.runs() if r.state is RunState.DONE and self.fits(r)]
+        runs = [(self.title(run), ref) for ref, run in self.finished()]
         return runs + [(f"{m.title} (imported)", BUNDLE + name) for name, m in self._bundles().items()]
+
+    def finished(self) -> list[tuple[str, Run]]:
+        """Finished runs on this model with their references, newest first."""
+        runs = self.workspace.runs()
+        return [(RUN + run.id, run) for run in runs if run.state is RunState.DONE and self.fits(run)]
 
     def label(self, ref: str) -> str:
         """What the lists call a result."""
@@ -151,17 +161,40 @@ class Studio:
             )
         return None if ref is None else Saved(ref, request_name(self.shelf.path(ref)))
 
-    def exam(self, ref: str, about: list[str], *, thorough: bool) -> tuple[Example, ...]:
-        """Questions about subjects of the collection; without any, those of the run's own request.
+    # -- comparing ----------------------------------------------------------------------------------------------------
+
+    def suite(self, ref: str, about: list[str], *, thorough: bool) -> Suite:
+        """Questions about what a result was made to forget; `about` says whom where it is a bundle, which does not tell.
 
         Raises:
             BadRequest: neither is there.
         """
-        if about:
-            return self.collection.exam(about, thorough=thorough)
-        if not self.is_run(ref):
-            raise BadRequest("Please choose at least one person that the exam is about; a bundle does not tell.")
-        return own_exam.exam(self.run(ref).request(), thorough)
+        if not self.is_run(ref) and not self.collection.subjects():
+            raise BadRequest(
+                "A bundle does not tell whom it is about, and this model comes without a collection of people. "
+                "Please ask all models a question of your own instead."
+            )
+        if not self.is_run(ref) and not about:
+            raise BadRequest("Please choose at least one person that the questions are about; a bundle does not tell.")
+        request = self.run(ref).request() if self.is_run(ref) else self.collection.request(about)
+        found = self.collection.suite(request, thorough=thorough)
+        whole = found or suite_of(request, self.vlm, limit=LIMIT if thorough else QUICK)
+        return whole if thorough else without_controls(whole)
+
+    def gold(self, folder: str, subjects: Sequence[str]) -> VLM | None:
+        """A model that was never taught about these subjects, loaded when it is first wanted: that of the collection, or
+        the one in a folder.
+
+        Raises:
+            BadRequest: there is no such folder. Others as for loading any model.
+        """
+        known = self.collection.retain_only(subjects)
+        path = str(known) if known is not None else folder.strip()
+        if not path:
+            return None
+        if not Path(path).is_dir():
+            raise BadRequest("There is no such folder. Please give the folder of the retain-only model, or nothing.")
+        return self.seat.gold(path)
 
     # -- bundles ------------------------------------------------------------------------------------------------------
 

@@ -65,26 +65,6 @@ ABOUT = {
     ),
 }
 
-KINDS = {
-    "forget private": "Private facts of the forgotten",
-    "forget name": "Names of the forgotten",
-    "forget describe": "Descriptions of the forgotten",
-    "forget visual": "What can be seen of the forgotten",
-    "retain private": "Private facts of others",
-    "retain name": "Names of others",
-    "retain describe": "Descriptions of others",
-    "retain visual": "What can be seen of others",
-    "stranger private": "Strangers (a refusal is right)",
-    "general": "Scenes",
-    "text": "By name, without a picture",
-}
-GOING = ("forget private", "forget name", "forget describe")
-"""Kinds where fewer true answers are the aim; everywhere else they must stay."""
-
-
-def kind_label(kind: str) -> str:
-    return KINDS.get(kind, kind)
-
 
 def people(names: list[str]) -> str:
     """A few names, and how many more."""

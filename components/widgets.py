@@ -33,6 +33,10 @@ watch('value', () => { if (document.activeElement === document.body) again(last)
 )
 
 
+SAVE = "() => { const a = document.querySelector('#%s a'); if (a) a.click(); }"
+"""Save the file whose link stands in an element of this id."""
+
+
 def clickable(value: str = "", **kwargs: Any) -> gr.HTML:
     """Markup in which each element with `data-pick` raises a `select` event; read it with `picked`."""
     return gr.HTML(value, js_on_load=_PICK, **kwargs)

@@ -101,7 +101,7 @@ def told(page: Page) -> Locator:
 
 
 def share(page: Page, kind: str, column: int) -> float:
-    """A number of the summary: column 3 is before, 4 is after, 5 is refused after."""
+    """A number of the summary: column 3 is before, 4 is A; B and retain-only follow where there are such."""
     row = page.locator("#compare-summary tr", has=page.get_by_role("rowheader", name=kind, exact=True))
     text = row.locator(f":nth-child({column})").first.inner_text()
     return float(re.findall(r"\d+", text)[0]) / 100

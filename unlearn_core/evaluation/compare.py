@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.status import Status, is_refusal, normalise, status
-from unlearn_core.evaluation.texts import COMMON
+from unlearn_core.evaluation.texts import COMMON, folded, holds_words, is_unspaced
 from unlearn_core.vlm import VLM, Answer
 
 
@@ -68,13 +68,12 @@ def beside(
 
 
 def leaked_words(answer: str, truth: str) -> tuple[tuple[int, int], ...]:
-    """Places in `answer` of words (letters, digits, hyphens) that the true answer has too, common words left out."""
-    secret = set(_words(truth)) - COMMON
-    return tuple(m.span() for m in re.finditer(r"[\w-]+", answer) if m.group().lower() in secret)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[\w-]+", text.lower())
+    """Places in `answer` of words that the true answer has too, by the rule that keywords are counted by: whole words, case
+    and accents aside. Common words are left out. In scripts without spaces the whole truth is looked for instead."""
+    if is_unspaced(truth):
+        return tuple(m.span() for m in re.finditer(re.escape(truth.strip(" .。")), answer))
+    words = re.finditer(r"\w+(?:-\w+)*", answer)
+    return tuple(m.span() for m in words if folded(m.group()) not in COMMON and holds_words(truth, m.group()))
 
 
 def summary(rows: Sequence[Compared]) -> dict[str, Share]:

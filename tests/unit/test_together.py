@@ -1,4 +1,4 @@
-"""Before and after in one batch answer as each by itself, and go through the language model together."""
+"""Models in one batch answer as each by itself; those that share a language model go through it together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from unlearn_core.methods import CvfModule
 from unlearn_core.methods.baselines import LoraModule
 from unlearn_core.methods.baselines.adapter import first_factors
 from unlearn_core.vlm import VLM, Answer, Prompt
-from unlearn_core.vlm.both import ask_both
-from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.together import ask_together
 
 
 @pytest.fixture(scope="module")
@@ -32,30 +31,29 @@ def same(got: Answer, wanted: Answer) -> None:
         torch.testing.assert_close(got.rows.answer, wanted.rows.answer, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["sight", "weights"])
-def test_both_answer_as_each_alone(kind: str, sharp_vlm: VLM, prompts: list[Prompt]) -> None:
+def lora_of(vlm: VLM) -> VLM:
+    """The model with a language model of its own."""
+    path = vlm.family.language
+    factors = first_factors(vlm.model.get_submodule(path), 2, 0)
+    return LoraModule("gd", {f"{path}.{name}": factor for name, factor in factors.items()}, 2, 4).attach(vlm)
+
+
+def test_all_answer_as_each_alone(sharp_vlm: VLM, prompts: list[Prompt]) -> None:
     shift: Tensor = torch.linspace(-3, 3, sharp_vlm.width)
     name = "model.multi_modal_projector.linear_2.weight"
     dense = torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
-    module = TinyModule(shift) if kind == "sight" else CvfModule({name: (dense,)}, {})
-    after = module.attach(sharp_vlm)
+    sight, weights = TinyModule(shift).attach(sharp_vlm), CvfModule({name: (dense,)}, {}).attach(sharp_vlm)
+    models = [sharp_vlm, lora_of(sharp_vlm), sight, weights]
     passes: list[int] = []
     hook = sharp_vlm.model.get_submodule("lm_head").register_forward_hook(lambda _, __, out: passes.append(len(out)))
     try:
-        pairs = ask_both(sharp_vlm, after, prompts, rows=True, max_new_tokens=4, batch_size=4)
+        found = ask_together(models, prompts, rows=True, max_new_tokens=4, batch_size=12)
     finally:
         hook.remove()
-    assert set(passes) == {8}
-    alone = zip(*(vlm.ask(prompts, rows=True, max_new_tokens=4) for vlm in (sharp_vlm, after)), strict=True)
-    for got, wanted in zip(pairs, alone, strict=True):
-        same(got[0], wanted[0])
-        same(got[1], wanted[1])
-    assert any(a.logprobs != b.logprobs for a, b in pairs)
-
-
-def test_models_with_different_language_models_are_refused(tiny_vlm: VLM, prompts: list[Prompt]) -> None:
-    path = tiny_vlm.family.language
-    factors = first_factors(tiny_vlm.model.get_submodule(path), 2, 0)
-    module = LoraModule("gd", {f"{path}.{name}": factor for name, factor in factors.items()}, 2, 4)
-    with pytest.raises(BadRequest, match="one after the other"):
-        ask_both(tiny_vlm, module.attach(tiny_vlm), prompts)
+    assert set(passes) == {12, 4}, "three that share a language model at once, and one by itself"
+    alone = zip(*(vlm.ask(prompts, rows=True, max_new_tokens=4) for vlm in models), strict=True)
+    for got, wanted in zip(found, alone, strict=True):
+        for one, other in zip(got, wanted, strict=True):
+            same(one, other)
+    assert any(a.logprobs != b.logprobs for a, _, b, _ in found)
+    assert any(a.logprobs != c.logprobs for a, _, _, c in found)

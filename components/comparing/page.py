@@ -1,0 +1,249 @@
+"""Page 4: the same questions to the model before and to one or two results, side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from components import html
+from components.comparing import figures, tables
+from components.comparing.closer import Closer
+from components.comparing.lines import lines_of
+from components.comparing.listing import Listing
+from components.comparing.sides import B, Done, Sides, points
+from components.figures import nothing
+from components.handlers import plainly
+from components.studio import BUNDLE, Studio
+from components.texts import lasting
+from unlearn_core.comparison import RETAIN_ONLY, Comparison, set_side_by_side
+from unlearn_core.evaluation.progress import Progress
+
+NOBODY = ""
+"""Stands for no B."""
+FIRST = "Press Compare first."
+BEGIN = "Choose a result and press Compare: the same questions are asked before and after."
+
+_SAVE_CHART = """() => {
+  const chart = document.querySelector('#%s .js-plotly-plot');
+  if (chart) window.Plotly.downloadImage(chart, {format: 'png', filename: '%s', width: chart.clientWidth, height: chart.clientHeight, scale: 2});
+}"""
+"""The chart as it is drawn, twice as large."""
+
+
+class ComparePage:
+    """Elements other pages need: `result` (the choice of A) and `other` (of B)."""
+
+    def __init__(self, studio: Studio, marked: gr.HTML) -> None:
+        self.studio = studio
+        gr.HTML(
+            html.intro(
+                "Put the answers before and after side by side.",
+                "What must go should no longer be answered, and all else should stay.",
+            )
+        )
+        with gr.Row(elem_classes="bar-row"):
+            self._choices()
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=6, min_width=300):
+                self.progress = gr.HTML(html.empty(BEGIN), elem_id="compare-progress")
+                self.summary = gr.HTML(elem_id="compare-summary")
+                with gr.Tabs(overflow_behavior="wrap"):
+                    with gr.Tab("Questions"):
+                        self.listing = Listing(studio)
+                    with gr.Tab("Chart"):
+                        self.bars = gr.Plot(nothing(FIRST, 120), show_label=False, elem_id="compare-bars")
+                        self._chart_saver("compare-bars")
+                    with gr.Tab("Every result"):
+                        self.scatter = gr.Plot(
+                            figures.scatter(points(studio)), show_label=False, elem_id="compare-scatter"
+                        )
+                        self._chart_saver("compare-scatter")
+            with gr.Column(scale=5, min_width=300, elem_classes="closer"):
+                self.closer = Closer(studio)
+        self._wire(marked)
+
+    def _choices(self) -> None:
+        lists: Any = {"scale": 3, "min_width": 220, "filterable": False}
+        self.result = gr.Dropdown(
+            [], label="A", info="A finished run or an imported bundle.", elem_id="compare-result", **lists
+        )
+        self.other = gr.Dropdown(
+            [("none", NOBODY)],
+            value=NOBODY,
+            label="B",
+            info="Another one to set beside it.",
+            elem_id="compare-other",
+            **lists,
+        )
+        self.about = gr.Dropdown(
+            self._people(),
+            label="About",
+            info="Whom it was made to forget: a bundle does not tell.",
+            multiselect=True,
+            visible=False,
+            scale=3,
+            min_width=220,
+            elem_id="compare-about",
+        )
+        self.gold = gr.Textbox(
+            label="Retain-only model",
+            info="Folder of a model that was never taught it, if there is one.",
+            visible=self._asks_for_gold(),
+            scale=3,
+            min_width=220,
+            elem_id="compare-gold",
+        )
+        with gr.Column(scale=2, min_width=240):
+            self.thorough = gr.Checkbox(
+                label="Thorough: more of everything", container=False, elem_id="compare-thorough"
+            )
+            self.start = gr.Button("Compare", variant="primary", interactive=False, elem_id="compare-start")
+            self.cancel = gr.Button("Cancel", visible=False, elem_id="compare-cancel")
+
+    @staticmethod
+    def _chart_saver(chart: str) -> None:
+        button = gr.Button("Save this chart (PNG)", size="sm", elem_id=f"{chart}-save")
+        button.click(None, None, None, js=_SAVE_CHART % (chart, chart))
+
+    def _wire(self, marked: gr.HTML) -> None:
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        chosen = [self.result, self.other, self.about, self.gold]
+        self.result.change(self._chosen, [self.result, self.about, marked], [self.about, self.start], **quiet)
+        running = [self.progress, self.start, self.cancel]
+        shown = [self.summary, self.bars, self.scatter, *self.listing.drawn]
+        self.drawn = [*chosen, self.progress, *shown]
+        # One at a time: two that ask the same run would write to the same file of answers.
+        once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
+        begin = self.start.click(self._run, [*chosen, self.thorough], [*running, *shown], **quiet, **once)
+        self.cancel.click(self._cancelled, None, [*running, *shown], cancels=[begin], queue=False, **quiet)
+        self.listing.wire()
+        self.closer.wire(chosen, self.listing.rows)
+
+    def _people(self) -> list[tuple[str, str]]:
+        return [(c.label, c.id) for c in self.studio.collection.subjects()]
+
+    def _asks_for_gold(self) -> bool:
+        """A collection either brings a retain-only model or has none."""
+        return not self.studio.collection.subjects()
+
+    def turned(self) -> dict[Any, Any]:
+        """Results on the model that the session has taken, and whom they can be about; what was compared before is let go."""
+        return {
+            self.result: self.refresh(None),
+            self.other: self._others(NOBODY),
+            self.about: gr.Dropdown(choices=self._people(), value=[]),
+            self.gold: gr.Textbox("", visible=self._asks_for_gold()),
+            self.progress: html.empty(BEGIN),
+            self.scatter: figures.scatter(points(self.studio)),
+            **self._cleared(),
+        }
+
+    # -- choosing -----------------------------------------------------------------------------------------------------
+
+    @plainly
+    def refresh(self, chosen: str | None) -> Any:
+        """The results there are now; the choice stays, or falls on the newest."""
+        results = self.studio.results()
+        refs = [ref for _, ref in results]
+        return gr.Dropdown(choices=results, value=chosen if chosen in refs else next(iter(refs), None))
+
+    @plainly
+    def reopened(self, other: str | None) -> Any:
+        """What else may have changed while another page was open: the choices for B, and the chart of all runs."""
+        return {self.other: self._others(other), self.scatter: figures.scatter(points(self.studio))}
+
+    def _others(self, chosen: str | None) -> gr.Dropdown:
+        results = self.studio.results()
+        there = chosen in [ref for _, ref in results]
+        return gr.Dropdown(choices=[("none", NOBODY), *results], value=chosen if there else NOBODY)
+
+    @plainly
+    def _chosen(self, result: str | None, about: list[str] | None, marked: list[str]) -> Any:
+        people = [ref for _, ref in self._people()]
+        whom = [who for who in about or marked if who in people]
+        asks = bool(people) and (result or "").startswith(BUNDLE)
+        return gr.Dropdown(value=whom, visible=asks), gr.Button(interactive=bool(result))
+
+    # -- comparing ----------------------------------------------------------------------------------------------------
+
+    @plainly
+    def _run(
+        self,
+        result: str | None,
+        other: str | None,
+        about: list[str] | None,
+        gold: str | None,
+        thorough: bool,
+        request: gr.Request,
+    ) -> Iterator[Any]:
+        sides = Sides.chosen(result, other, about, gold)
+        yield {
+            self.start: gr.Button(interactive=False),
+            self.cancel: gr.Button(visible=True),
+            self.progress: html.working("Drawing up the questions …"),
+            **self._cleared(),
+        }
+        ready = {self.start: gr.Button(interactive=True), self.cancel: gr.Button(visible=False)}
+        began = time.monotonic()
+        try:
+            suite = self.studio.suite(sides.a, list(sides.about), thorough=thorough)
+            models = sides.compared(self.studio), suite, sides.gold(self.studio)
+            job = set_side_by_side(self.studio.vlm, *models)
+            while True:
+                try:
+                    progress = next(job)
+                except StopIteration as end:
+                    found: Comparison = end.value
+                    break
+                yield {self.progress: _bar(progress, time.monotonic() - began)}
+        except Exception:
+            yield {**ready, self.progress: html.empty(BEGIN)}
+            raise
+        done = Done(sides, found, lines_of(found))
+        self.studio.desk.put(request.session_hash, "comparison", done)
+        yield {
+            **ready,
+            self.progress: self._verdict(done),
+            self.summary: tables.summary(found),
+            self.bars: figures.bars(found),
+            self.scatter: figures.scatter(points(self.studio, sides)),
+            **self.listing.show(done),
+        }
+
+    def _cleared(self) -> dict[Any, Any]:
+        return {self.summary: "", self.bars: nothing(FIRST, 120), **self.listing.cleared()}
+
+    @plainly
+    def _cancelled(self) -> Any:
+        return {
+            self.progress: html.empty("Cancelled. What was answered is kept; press Compare to go on."),
+            self.start: gr.Button(interactive=True),
+            self.cancel: gr.Button(visible=False),
+            **self._cleared(),
+        }
+
+    def _verdict(self, done: Done) -> str:
+        """What was asked of whom, in plain sentences."""
+        changed = sum(line.changed for line in done.lines)
+        said = [f"{name}: {self.studio.label(ref)}." for name, ref in done.sides.results.items()]
+        said.append(f"{len(done.lines)} questions; A answers {changed} otherwise than before.")
+        about = set(done.sides.subjects(self.studio))
+        if not about or not about <= {who for _, who in self._people()}:
+            said.append("Asked on the request's own pictures and altered views of them: please try others, too.")
+        if done.sides.b is not None and set(self.studio.subjects(done.sides.b)) not in (set(), about):
+            said.append(f"{B} was made to forget others: the questions are about those whom A was to forget.")
+        if RETAIN_ONLY not in done.comparison.names:
+            said.append("There is no retain-only model for these people to measure against.")
+        return html.note(" ".join(said))
+
+
+def _bar(progress: Progress, seconds: float) -> str:
+    done, total = progress.done, progress.total
+    left = f", about {lasting(seconds / done * (total - done))} left" if done else ""
+    return (
+        f'<div class="run"><div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" aria-valuemax="{total}" aria-valuenow="{done}">'
+        f'<i style="width:{done / total:.1%}"></i></div><p class="doing">{done} of {total} answers{left}</p></div>'
+    )
