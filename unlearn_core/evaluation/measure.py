@@ -59,11 +59,12 @@ def measure(
         picks = [(r.answer, p.truth, p.options) for p, r in zip(probes, records, strict=True) if p.options]
         said, keys, options = (list(x) for x in zip(*picks, strict=True))
         wanted.append(lambda: choice.choice_accuracy(said, keys, options, seed))
-    found = [m for m in map(_or_none, wanted) if m is not None]
+    found = [m for m in map(or_none, wanted) if m is not None]
     return {m.metric: m for m in found}
 
 
-def _or_none(metric: Callable[[], Measured]) -> Measured | None:
+def or_none(metric: Callable[[], Measured]) -> Measured | None:
+    """The metric, or None where no example has what it needs."""
     try:
         return metric()
     except NothingToMeasure:
