@@ -25,6 +25,11 @@ def lines(path: Path, *rows: Any) -> Path:
     return path
 
 
+def who(image: Image.Image | None) -> int | None:
+    """The seed below 7 that a picture was made from."""
+    return None if image is None else image.convert("RGB").tobytes()[0] // 40
+
+
 def cell(seed: int) -> dict[str, Any]:
     """A picture as the hub stores it in a table."""
     return {"bytes": png(seed), "path": None}
@@ -64,24 +69,36 @@ def identity(who: int) -> dict[str, Any]:
 
 
 def profile(who: int, **shown: Any) -> dict[str, Any]:
-    """MLLMU-Bench: one row."""
+    """MLLMU-Bench: one row. Questions without the picture name the person."""
     choice = {"Question": "Job?", "Options": {"A": "baker", "B": "cook"}, "Correct_Answer": "B"}
+    named = choice | {"Question": f"Job of Name {who}?"}
+    town = {"Ground_Truth": "Ghent"}
+    pictured, pure = {"Type": "Image_Textual"}, {"Type": "Pure_Text"}
     return {
         **shown,
         "ID": f"{who:03d}",
         "biography": json.dumps({"Name": f"Name {who}", "Heights": "1 m"}),
         "question": "Describe.",
         "answer": "A cook.",
-        "Classification_Task": {"Image_Textual_Questions": [choice], "Pure_Text_Questions": [choice]},
-        "Generation_Task": [{"Type": "Pure_Text", "Question": "Where?", "Ground_Truth": "Ghent"}],
-        "Mask_Task": [{"Question": "Lives in __", "Ground_Truth": "Ghent", "Type": "Image_Textual"}],
+        "Classification_Task": {"Image_Textual_Questions": [choice], "Pure_Text_Questions": [named]},
+        "Generation_Task": [
+            pictured | town | {"Question": "Where?"},
+            pure | town | {"Question": f"Where does Name {who} live?"},
+        ],
+        "Mask_Task": [
+            pictured | town | {"Question": "Lives in __"},
+            pure | town | {"Question": f"Name {who} lives in __"},
+        ],
     }
 
 
 def person(who: int, **other: str) -> dict[str, Any]:
-    """UMU-bench: one row."""
-    task = {"1": {"question": "Job?", "options": {"A": "baker", "B": "cook"}, "answer": "B. cook"}}
-    said = {"1": {"question": "It's __", "answer": "it's"}}
+    """UMU-bench: one row. Questions without the picture name the person."""
+
+    def asked(question: str, **more: Any) -> str:
+        ways = {"unimodal": f"{question} ({who})", "muitimodal": question}
+        return str({way: {"1": {"question": text, **more}} for way, text in ways.items()})
+
     qa = {"question": {"1": "Who's this?"}, "answer": {"1": "O'Neill"}}
     return {
         "ID": f"{who:03d}",
@@ -89,9 +106,9 @@ def person(who: int, **other: str) -> dict[str, Any]:
         "Biography": "",
         "MM_QA": str(qa),
         "UM_QA": str(qa),
-        "Classify": str({"unimodal": task, "muitimodal": task}),
-        "Cloze": str({"unimodal": said, "muitimodal": said}),
-        "Generation": "{}",
+        "Classify": asked("Job?", options={"A": "baker", "B": "cook"}, answer="B. cook"),
+        "Cloze": asked("It's __", answer="it's"),
+        "Generation": asked("Tell me.", answer="O'Neill is a cook"),
         **other,
     }
 
@@ -123,14 +140,15 @@ def fiubench(root: Path, people: int = 400, lists: dict[str, range] | None = Non
     (root / "SFHQ").mkdir()
     for i in range(min(people, 400)):
         if i != 7:
-            (root / "SFHQ" / f"{i}.png").write_bytes(png())
+            (root / "SFHQ" / f"{i}.png").write_bytes(png(i))
     return root
 
 
 def mllmu(root: Path) -> Path:
     parquet(root / "forget_5", [profile(i, image=cell(i)) for i in range(3)])
     parquet(root / "retain_95", [profile(i, image=cell(i)) for i in range(3, 8)])
-    parquet(root / "Test_Set", [profile(0, images=[cell(5), cell(6)])])
+    parquet(root / "Test_Set", [profile(i, images=[cell(5), cell(6)]) for i in (0, 4)])
+    parquet(root / "Retain_Set", [profile(9, image=cell(6))])
     return root
 
 

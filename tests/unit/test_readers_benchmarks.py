@@ -47,26 +47,29 @@ def test_mllmu_bench(tmp_path: Path) -> None:
         [{"ID": "000", "image": cell(0), "metadata": json.dumps([{"Question": "Q?", "Answer": "a"}])}],
     )
     table = read(tmp_path)
-    assert sides(table) == {"forget": 16, "retain": 25, "test": 5}
-    kinds = [(r.example.kind, r.picture is None) for r in table.rows[:5]]
+    assert sides(table) == {"forget": 22, "retain": 35, "test": 21}
+    kinds = [(r.example.kind, r.picture is None) for r in table.rows[:7]]
     assert kinds == [
         ("description", False),
         ("choice", False),
         ("choice", True),
+        ("generation", False),
         ("generation", True),
         ("cloze", False),
+        ("cloze", True),
     ]
     choice = table.rows[1].example
     assert (choice.answer, choice.options, table.rows[1].name) == ("B", {"A": "baker", "B": "cook"}, "Name 0")
-    shown = {e.subject: e.image.getpixel((0, 0))[0] for e in opened(table.rows[:40]) if e.image is not None}
+    shown = {e.subject: e.image.getpixel((0, 0))[0] for e in opened(table.rows[:56]) if e.image is not None}
     assert shown == {f"{i:03d}": i * 40 % 256 for i in range(8)}
 
 
 def test_umu_bench(tmp_path: Path) -> None:
     table = read(umu(tmp_path))
-    assert sides(table) == {"forget": 6, "retain": 6}
+    assert sides(table) == {"forget": 8, "retain": 8}
+    assert {r.example.id for r in table.rows} >= {f"forget_5:000-choice-1-{way}" for way in ("image", "text")}
     assert reasons(table) == [(2, "its Cloze is no Python literal"), (1, "its Cloze is no Python literal")]
-    asked = [(r.example.kind, r.picture is None, r.example.answer) for r in table.rows[:6]]
+    asked = [(r.example.kind, r.picture is None, r.example.answer) for r in table.rows[:8]]
     assert asked == [
         ("qa", False, "O'Neill"),
         ("qa", True, "O'Neill"),
@@ -74,6 +77,8 @@ def test_umu_bench(tmp_path: Path) -> None:
         ("choice", False, "B"),
         ("cloze", True, "it's"),
         ("cloze", False, "it's"),
+        ("generation", True, "O'Neill is a cook"),
+        ("generation", False, "O'Neill is a cook"),
     ]
 
 
