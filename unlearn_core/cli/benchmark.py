@@ -133,10 +133,7 @@ def _write_request(protocol: Benchmark, data: str, split: str, path: Path) -> di
 
 
 def _print(sheet: Sheet) -> None:
-    rows = [
-        (of, name, *(_value(numbers[of, name]) for numbers in sheet.numbers.values()))  # type: ignore[index]
-        for of, name in sheet.rows
-    ]
+    rows = [(*row, *(_value(numbers[row]) for numbers in sheet.numbers.values())) for row in sheet.rows]
     print_table(f"{sheet.benchmark}, {sheet.split}", ("about", "number", *sheet.numbers), rows)
     if sheet.missing:
         print_table("Not measured", ("number", "why"), list(sheet.missing.items()))

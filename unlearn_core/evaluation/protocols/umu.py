@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from unlearn_core.data.readers import READERS, Row, gather
 from unlearn_core.data.readers.source import Source
+from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.metrics import choice, keywords, modality, overlap
 from unlearn_core.evaluation.metrics.measured import Measured, mean_of
 from unlearn_core.evaluation.protocols.base import (
@@ -79,7 +80,7 @@ def _of_set(of: str, answers: Answers, seed: int) -> dict[Number, Measured | Non
         ways = {way: answers[Part(of, kind, way)] for way in WAYS}
         found = {way: any_of(_measure, of, kind, part, seed=seed) for way, part in ways.items()}
         out |= {Number(of, f"{name}, {WAYS[way]}"): m for way, m in found.items()}
-        scores = _pairs(*ways.values(), *found.values())
+        scores = _pairs(ways, found)
         if kind == GENERATION:
             rouge = modality.rouge_both_forgotten if of == FORGET else modality.rouge_both_retained
             out[Number(of, "RLF" if of == FORGET else "RLR")] = any_of(rouge, *scores, seed=seed)
@@ -120,17 +121,17 @@ def _without_option(part: Answered, seed: int) -> Measured:
     return mean_of(choice.CHOICE_INVALID, missed, "Answers that are none of the options, word for word", seed)
 
 
-def _each(part: Answered) -> zip[tuple]:
+def _each(part: Answered) -> Iterator[tuple[Probe, str, str]]:
     return zip(part.probes, part.answers, part.truths, strict=True)
 
 
 def _pairs(
-    pictured: Answered, text: Answered, seen: Measured | None, read: Measured | None
-) -> tuple[Sequence[float | None], Sequence[float | None]]:
-    """Scores of the questions that are asked both ways, by their key in the data."""
-    one, two = _by_key(pictured, seen), _by_key(text, read)
-    both = [key for key in one if key in two]
-    return [one[key] for key in both], [two[key] for key in both]
+    parts: Mapping[bool, Answered], found: Mapping[bool, Measured | None]
+) -> tuple[list[float | None], list[float | None]]:
+    """Scores with and without the picture of the questions that are asked both ways, by their key in the data."""
+    pictured, text = (_by_key(parts[way], found[way]) for way in WAYS)
+    both = [key for key in pictured if key in text]
+    return [pictured[key] for key in both], [text[key] for key in both]
 
 
 def _by_key(part: Answered, measured: Measured | None) -> dict[str, float | None]:
