@@ -27,6 +27,7 @@ from unlearn_core.evaluation.metrics.membership import (
     loss_score,
     membership_auc,
     min_k,
+    min_k_mix,
     min_k_plus_plus,
     priv_leak,
     tpr_at_fpr,
@@ -146,6 +147,23 @@ def test_min_k_by_hand() -> None:
     assert min_k([-1.0]) == -1.0
     assert min_k([-1.0, -3.0], share=1.0) == pytest.approx(loss_score([-1.0, -3.0]))
     assert min_k([]) is None
+
+
+def test_the_mixture_of_min_k_by_hand() -> None:
+    # six tokens: 10 % is no whole token and left out; 20 % and 30 % are one, 40 % two, 50 % three
+    tokens = [math.log(p) for p in (0.1, 0.4, 0.9, 0.9, 0.9, 0.9)]
+    two, three = math.sqrt(0.1 * 0.4), (0.1 * 0.4 * 0.9) ** (1 / 3)
+    found = min_k_mix([tokens, tokens[:1], []])
+    assert found.per_example == (pytest.approx((0.5 * 0.1 + 0.1 * two + 0.1 * three) / 0.7), None, None)
+
+
+@given(TOKENS)
+def test_the_mixture_lies_between_the_least_and_the_most_probable_token(tokens: list[float]) -> None:
+    if len(tokens) < 2:
+        return
+    found = min_k_mix([tokens]).value
+    assert math.exp(min(tokens)) - 1e-9 <= found <= math.exp(max(tokens)) + 1e-9
+    assert min_k_mix([tokens[::-1]]).value == pytest.approx(found)
 
 
 def test_min_k_plus_plus_by_hand() -> None:

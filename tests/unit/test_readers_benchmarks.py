@@ -60,6 +60,8 @@ def test_mllmu_bench(tmp_path: Path) -> None:
     ]
     choice = table.rows[1].example
     assert (choice.answer, choice.options, table.rows[1].name) == ("B", {"A": "baker", "B": "cook"}, "Name 0")
+    request, _ = to_request(table, "MLLMU-Bench")
+    assert {e.answer for e in request.forget if e.kind == "choice"} == {"cook"}  # a method is told what B stands for
     shown = {e.subject: e.image.getpixel((0, 0))[0] for e in opened(table.rows[:56]) if e.image is not None}
     assert shown == {f"{i:03d}": i * 40 % 256 for i in range(8)}
 

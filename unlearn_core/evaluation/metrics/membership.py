@@ -152,6 +152,10 @@ def zlib_score(tokens: Tokens, text: str) -> float | None:
     return None if mean is None else mean / len(zlib.compress(text.encode()))
 
 
+PRIV_LEAK_SHARE = 0.4
+"""Of the tokens, for the scores of `priv_leak`."""
+
+
 # -- telling members from strangers -----------------------------------------------------------------------------------
 
 
