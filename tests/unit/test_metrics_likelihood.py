@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -257,6 +257,25 @@ def test_priv_leak_by_hand() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low <= found.value <= found.high
+
+
+@settings(max_examples=25)
+@given(SCORES, SCORES, SCORES, SCORES)
+def test_priv_leak_has_the_sign_of_what_is_gone(a: list[float], b: list[float], c: list[float], d: list[float]) -> None:
+    auc, reference = (float(np.mean([(m > s) + (m == s) / 2 for m in x for s in y])) for x, y in ((a, b), (c, d)))
+    if reference == 1:
+        return
+    assert priv_leak(c, d, c, d).value == 0.0
+    assert np.sign(round(priv_leak(a, b, c, d).value, 6)) == np.sign(round(reference - auc, 9))
+
+
+@given(TOKENS, st.text(max_size=40))
+def test_zlib_is_the_loss_score_made_smaller(tokens: list[float], text: str) -> None:
+    score, plain = zlib_score(tokens, text), loss_score(tokens)
+    assert score is not None
+    assert plain is not None
+    assert plain <= score <= 0
+    assert score * len(zlib.compress(text.encode())) == pytest.approx(plain)
 
 
 def test_log_probability_of_nothing_is_missing() -> None:

@@ -86,4 +86,6 @@ def test_questions_are_put_in_the_benchmarks_words(tmp_path: Path) -> None:
     assert parts[Part("forget", "cloze", False)][0].question == (
         "It's __ (0)\nPlease **ONLY** provide the correct answer without any explanation"
     )
+    pictures = {id(probes[0].example.image) for part, probes in parts.items() if part.of == "forget" and part.pictured}
+    assert len(pictures) == 1  # three parts, one object
     assert [BENCHMARK.max_new_tokens(Part("", kind)) for kind in ("choice", "cloze", "generation")] == [50, 50, 200]

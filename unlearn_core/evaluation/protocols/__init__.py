@@ -39,5 +39,4 @@ def load(
     if not reader.recognises(source):
         raise BadFile(f"These are not the files of {benchmark.title}. It needs: {reader.about}", source.label)
     rows, dropped = benchmark.rows(source, chosen, limit, seed)
-    parts = {part: probes_of(group) for part, group in rows.items() if group}
-    return Questions(chosen, parts, dropped)
+    return Questions(chosen, probes_of(rows), dropped)

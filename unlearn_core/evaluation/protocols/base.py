@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from unlearn_core.data.example import Example
@@ -131,9 +132,12 @@ def at_most(rows: Sequence[Row], limit: int | None) -> list[Row]:
     return list(rows) if limit is None else evenly(rows, limit)
 
 
-def probes_of(rows: Sequence[Row]) -> tuple[Probe, ...]:
-    """Probes with their pictures, asked as the rows have it. Raises BadFile for a picture that cannot be read."""
-    return tuple(Probe(e, e.paraphrased, e.perturbed) for e in opened(rows))
+def probes_of(rows: Rows) -> dict[Part, tuple[Probe, ...]]:
+    """Probes with their pictures, asked as the rows have it; parts without rows are left out. A picture that is asked about
+    in several parts is one object, held and processed once. Raises BadFile for one that cannot be read."""
+    examples = opened(row for group in rows.values() for row in group)
+    each = (Probe(e, e.paraphrased, e.perturbed) for e in examples)
+    return {part: tuple(islice(each, len(group))) for part, group in rows.items() if group}
 
 
 def asked(row: Row, question: str, **changes: object) -> Row:
