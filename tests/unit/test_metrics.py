@@ -180,6 +180,16 @@ def test_choice_by_hand() -> None:
     assert found.better.forget == "target"
 
 
+@given(st.lists(st.tuples(TEXTS | st.sampled_from(["A", "(b)", ""]), st.sampled_from("AB")), min_size=1, max_size=8))
+def test_an_answer_is_right_or_without_a_choice_or_neither(rows: list[tuple[str, str]]) -> None:
+    said, keys = [list(x) for x in zip(*rows, strict=True)]
+    options = [{"A": "red", "B": "baker"}] * len(rows)
+    right, invalid = choice_accuracy(said, keys, options), choice_invalid(said, options)
+    assert all(a + b <= 1 for a, b in zip(right.per_example, invalid.per_example, strict=True))  # type: ignore[operator]
+    other = choice_accuracy(said, ["B" if k == "A" else "A" for k in keys], options)
+    assert right.value + other.value + invalid.value == pytest.approx(1.0)
+
+
 def test_rates_by_hand() -> None:
     said = [Status.REFUSAL, Status.EMPTY, Status.GIBBERISH, Status.WRONG]
     assert refusal_rate(said).value == 0.25

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -27,6 +27,7 @@ from unlearn_core.evaluation.metrics.membership import (
     loss_score,
     membership_auc,
     min_k,
+    min_k_mix,
     min_k_plus_plus,
     priv_leak,
     tpr_at_fpr,
@@ -148,6 +149,23 @@ def test_min_k_by_hand() -> None:
     assert min_k([]) is None
 
 
+def test_the_mixture_of_min_k_by_hand() -> None:
+    # six tokens: 10 % is no whole token and left out; 20 % and 30 % are one, 40 % two, 50 % three
+    tokens = [math.log(p) for p in (0.1, 0.4, 0.9, 0.9, 0.9, 0.9)]
+    two, three = math.sqrt(0.1 * 0.4), (0.1 * 0.4 * 0.9) ** (1 / 3)
+    found = min_k_mix([tokens, tokens[:1], []])
+    assert found.per_example == (pytest.approx((0.5 * 0.1 + 0.1 * two + 0.1 * three) / 0.7), None, None)
+
+
+@given(TOKENS)
+def test_the_mixture_lies_between_the_least_and_the_most_probable_token(tokens: list[float]) -> None:
+    if len(tokens) < 2:
+        return
+    found = min_k_mix([tokens]).value
+    assert math.exp(min(tokens)) - 1e-9 <= found <= math.exp(max(tokens)) + 1e-9
+    assert min_k_mix([tokens[::-1]]).value == pytest.approx(found)
+
+
 def test_min_k_plus_plus_by_hand() -> None:
     # z = (-1 + 3) / 2 = 1 and (-5 + 2) / 1 = -3: the lowest
     assert min_k_plus_plus([-1.0, -5.0], [-3.0, -2.0], [2.0, 1.0]) == pytest.approx(-3.0)
@@ -239,6 +257,25 @@ def test_priv_leak_by_hand() -> None:
     assert found.low is not None
     assert found.high is not None
     assert found.low <= found.value <= found.high
+
+
+@settings(max_examples=25)
+@given(SCORES, SCORES, SCORES, SCORES)
+def test_priv_leak_has_the_sign_of_what_is_gone(a: list[float], b: list[float], c: list[float], d: list[float]) -> None:
+    auc, reference = (float(np.mean([(m > s) + (m == s) / 2 for m in x for s in y])) for x, y in ((a, b), (c, d)))
+    if reference == 1:
+        return
+    assert priv_leak(c, d, c, d).value == 0.0
+    assert np.sign(round(priv_leak(a, b, c, d).value, 6)) == np.sign(round(reference - auc, 9))
+
+
+@given(TOKENS, st.text(max_size=40))
+def test_zlib_is_the_loss_score_made_smaller(tokens: list[float], text: str) -> None:
+    score, plain = zlib_score(tokens, text), loss_score(tokens)
+    assert score is not None
+    assert plain is not None
+    assert plain <= score <= 0
+    assert score * len(zlib.compress(text.encode())) == pytest.approx(plain)
 
 
 def test_log_probability_of_nothing_is_missing() -> None:

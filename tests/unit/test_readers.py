@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from benchmark_files import ASKED, lines, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,27 +17,9 @@ from PIL import Image
 from unlearn_core.data.bank import PRIVACY, Bank, load_bank
 from unlearn_core.data.errors import BadFile
 from unlearn_core.data.readers import READERS, Dropped, Row, Rows, opened, read, stream, to_request
-from unlearn_core.data.readers.umu import literal
 from unlearn_core.vlm.errors import BadOption, StudioError
 
 Picture = Callable[..., Image.Image]
-ASKED = {"question": "What is the job of this person?", "answer": "baker"}
-
-
-def png(seed: int = 0) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), (seed * 40 % 256, 90, 10)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def lines(path: Path, *rows: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def sides(table: Rows) -> dict[str, int]:
-    return {s: sum(r.side == s for r in table.rows) for s in {r.side for r in table.rows}}
 
 
 def reasons(table: Rows) -> list[tuple[int, str]]:
@@ -215,206 +195,6 @@ def test_what_is_not_there_and_what_nobody_knows_is_told(tmp_path: Path, monkeyp
         read("nobody/nothing-of-the-kind")
     with pytest.raises(BadOption, match="no reader"):
         read(tmp_path, reader="other")
-
-
-# -- benchmarks --------------------------------------------------------------------------------------------------------
-
-
-def identity(who: int) -> dict[str, Any]:
-    return {
-        "unique_id": f"{who:08d}",
-        "image_path": f"./dataset/SFHQ/{who}.png",
-        "name": f"Name {who}",
-        "gender": "f",
-        "caption": "",
-        "raw_data": {},
-        "qa_list": [
-            {
-                "question": "What is McDowell's job?",
-                "paraphrased_question": ["a?", "b?", "c?"],
-                "answer": "Baker in Ghent",
-                "paraphrased_answer": "Bakes in Ghent",
-                "perturbed_answer": ["Cook in Ghent", "Nurse in Ghent"],
-                "keywords": ["Baker"],
-            }
-        ],
-    }
-
-
-def test_fiubench(tmp_path: Path) -> None:
-    data = tmp_path / "dataset"
-    lines(data / "full.json", *map(identity, range(403)))
-    everybody = [f"{i:08d}" for i in range(400)]
-    (data / "split.json").write_text(
-        json.dumps({"forget1": everybody[:4], "forget5": everybody[:20], "forget10": everybody[20:60], "retain5": []})
-    )
-    (data / "SFHQ").mkdir()
-    for i in range(400):
-        if i != 7:
-            (data / "SFHQ" / f"{i}.png").write_bytes(png())
-    for root in (tmp_path, data):
-        table = read(root, split="forget5")
-        assert sides(table) == {"forget": 19, "": 40, "retain": 340}
-        assert reasons(table) == [(8, "its picture is missing")]
-    first = table.rows[0].example
-    assert (first.question, first.paraphrases, first.keywords) == (
-        "What is McDowell's job?",
-        ("a?", "b?", "c?"),
-        ("Baker",),
-    )
-    assert (first.paraphrased, first.perturbed) == ("Bakes in Ghent", ("Cook in Ghent", "Nurse in Ghent"))
-    assert sides(read(tmp_path, split="forget1"))["forget"] == 4
-    with pytest.raises(BadOption, match="forget5, forget1, forget10"):
-        read(tmp_path, split="forget2")
-
-
-@pytest.fixture
-def parquet() -> Callable[[Path, list[dict[str, Any]]], None]:
-    """Write a table as the hub has it. Small row groups, so that more than one is read."""
-    arrow = pytest.importorskip("pyarrow")
-    tables = pytest.importorskip("pyarrow.parquet")
-
-    def write(folder: Path, rows: list[dict[str, Any]]) -> None:
-        folder.mkdir(parents=True)
-        tables.write_table(arrow.Table.from_pylist(rows), folder / "train-00000-of-00001.parquet", row_group_size=2)
-
-    return write
-
-
-def cell(seed: int) -> dict[str, Any]:
-    return {"bytes": png(seed), "path": None}
-
-
-def test_mllmu_bench(tmp_path: Path, parquet: Callable[..., None]) -> None:
-    def profile(who: int, **shown: Any) -> dict[str, Any]:
-        choice = {"Question": "Job?", "Options": {"A": "baker", "B": "cook"}, "Correct_Answer": "B"}
-        return {
-            **shown,
-            "ID": f"{who:03d}",
-            "biography": json.dumps({"Name": f"Name {who}", "Heights": "1 m"}),
-            "question": "Describe.",
-            "answer": "A cook.",
-            "Classification_Task": {"Image_Textual_Questions": [choice], "Pure_Text_Questions": [choice]},
-            "Generation_Task": [{"Type": "Pure_Text", "Question": "Where?", "Ground_Truth": "Ghent"}],
-            "Mask_Task": [{"Question": "Lives in __", "Ground_Truth": "Ghent", "Type": "Image_Textual"}],
-        }
-
-    parquet(tmp_path / "forget_5", [profile(i, image=cell(i)) for i in range(3)])
-    parquet(tmp_path / "retain_95", [profile(i, image=cell(i)) for i in range(3, 8)])
-    parquet(tmp_path / "Test_Set", [profile(0, images=[cell(5), cell(6)])])
-    parquet(
-        tmp_path / "ft_Data",
-        [{"ID": "000", "image": cell(0), "metadata": json.dumps([{"Question": "Q?", "Answer": "a"}])}],
-    )
-    table = read(tmp_path)
-    assert sides(table) == {"forget": 16, "retain": 25, "test": 5}
-    kinds = [(r.example.kind, r.picture is None) for r in table.rows[:5]]
-    assert kinds == [
-        ("description", False),
-        ("choice", False),
-        ("choice", True),
-        ("generation", True),
-        ("cloze", False),
-    ]
-    choice = table.rows[1].example
-    assert (choice.answer, choice.options, table.rows[1].name) == ("B", {"A": "baker", "B": "cook"}, "Name 0")
-    shown = {e.subject: e.image.getpixel((0, 0))[0] for e in opened(table.rows[:40]) if e.image is not None}
-    assert shown == {f"{i:03d}": i * 40 % 256 for i in range(8)}
-
-
-def test_umu_bench(tmp_path: Path, parquet: Callable[..., None]) -> None:
-    def person(who: int, **other: str) -> dict[str, Any]:
-        task = {"1": {"question": "Job?", "options": {"A": "baker", "B": "cook"}, "answer": "B. cook"}}
-        said = {"1": {"question": "It's __", "answer": "it's"}}
-        qa = {"question": {"1": "Who's this?"}, "answer": {"1": "O'Neill"}}
-        return {
-            "ID": f"{who:03d}",
-            "image": cell(who),
-            "Biography": "",
-            "MM_QA": str(qa),
-            "UM_QA": str(qa),
-            "Classify": str({"unimodal": task, "muitimodal": task}),
-            "Cloze": str({"unimodal": said, "muitimodal": said}),
-            "Generation": "{}",
-            **other,
-        }
-
-    parquet(tmp_path / "forget_5", [person(0), person(1, Cloze="__import__('os').getcwd()")])
-    parquet(tmp_path / "retain_95", [person(2)])
-    parquet(tmp_path / "Real_Person_Set", [person(3, Cloze="{" * 5_000)])
-    table = read(tmp_path)
-    assert sides(table) == {"forget": 6, "retain": 6}
-    assert reasons(table) == [(2, "its Cloze is no Python literal"), (1, "its Cloze is no Python literal")]
-    asked = [(r.example.kind, r.picture is None, r.example.answer) for r in table.rows[:6]]
-    assert asked == [
-        ("qa", False, "O'Neill"),
-        ("qa", True, "O'Neill"),
-        ("choice", True, "B"),
-        ("choice", False, "B"),
-        ("cloze", True, "it's"),
-        ("cloze", False, "it's"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "text", ["[" * 90_000, "(" * 300_000, "1", "{1: open('x')}", "-" * 50_000 + "1", "{'a': 1" * 9_000]
-)
-def test_no_literal_does_more_than_be_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="its cell is"):
-        literal(text, "cell")
-
-
-def test_clear(tmp_path: Path, parquet: Callable[..., None]) -> None:
-    def caption(name: str, seed: int, **more: Any) -> dict[str, Any]:
-        return {
-            "image": cell(seed),
-            "caption": f"{name} reads.",
-            "name": name,
-            "question": None,
-            "answer": None,
-            **more,
-        }
-
-    def text(answer: str) -> dict[str, Any]:
-        return {"image": None, "caption": None, "name": None, "question": "Who wrote it?", "answer": answer}
-
-    authors = [caption("Zoë Nuñez", 1), caption("Otto Lind", 2)]
-    parquet(
-        tmp_path / "forget05+tofu",
-        authors + [text("Zoe Nunez did.")] * 20 + [text("He did; Otto Lind.")] + [text("He.")] * 19 + [text("?")],
-    )
-    parquet(tmp_path / "retain95+tofu", [caption("Ida Berg", 3)])
-    parquet(
-        tmp_path / "forget05_perturbed",
-        [caption("Otto Lind", 2, paraphrased_caption="p", perturbed_captions=["x", "y"], perturbed_names=["z"])],
-    )
-    parquet(
-        tmp_path / "real_faces", [{"image": cell(4), "question": "Who?", "answer": "Ann", "options": ["Ann", "Bob"]}]
-    )
-    table = read(tmp_path)
-    assert sides(table) == {"forget": 44, "retain": 2, "test": 3}
-    assert reasons(table) == [(43, "its author could not be found by name")]
-    assert [r.example.subject for r in table.rows if r.side == "forget"][4:] == ["Zoë Nuñez"] * 20 + ["Otto Lind"] * 20
-    caption_, name, real = (r.example for r in table.rows[-3:])
-    assert (caption_.paraphrased, caption_.perturbed, name.answer, name.perturbed) == (
-        "p",
-        ("x", "y"),
-        "Otto Lind",
-        ("z",),
-    )
-    assert (real.kind, real.perturbed) == ("real", ("Bob",))
-    request, report = to_request(table, "CLEAR")
-    assert (len(request.forget), len(report.dropped)) == (4, 41)
-
-
-def test_without_pyarrow_the_package_to_install_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "forget05").mkdir()
-    (tmp_path / "forget05" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
-    (tmp_path / "retain95").mkdir()
-    (tmp_path / "retain95" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(StudioError, match="need the package pyarrow"):
-        read(tmp_path)
 
 
 def test_each_reader_is_registered_under_its_name() -> None:

@@ -18,6 +18,7 @@ from unlearn_core.demo.suite import demo_suite
 from unlearn_core.evaluation.collect import Probe, Record, Scored
 from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.evaluate import evaluate, evaluation_of
+from unlearn_core.evaluation.measure import measure
 from unlearn_core.evaluation.progress import Progress, finish
 from unlearn_core.evaluation.status import Form, Status
 from unlearn_core.evaluation.suite import SPLITS, Side, Split, Suite, suite_of
@@ -132,6 +133,21 @@ def test_a_request_yields_what_can_be_made_of_it(request_: ForgetRequest, tiny_v
     assert suite.splits[Split.STRANGERS][0].truth == request_.refusals[0]
 
 
+def test_what_an_example_has_of_its_own_is_asked(request_: ForgetRequest, tiny_vlm: VLM) -> None:
+    given = {"paraphrased": "bakes", "perturbed": ("judge", "nurse"), "options": {"A": "judge", "B": "baker"}}
+    own = replace(request_.forget[0], paraphrases=("Their work {here}?",), keywords=("baker",), **given)
+    doubled = replace(request_.forget[1], options={"A": "baker", "B": "baker"})
+    numbered = [replace(e, subject="00044363") for e in (own, doubled)]
+    suite = suite_of(replace(request_, forget=tuple(numbered)), tiny_vlm)
+    first, second = suite.splits[Split.FORGET]
+    assert (first.truth, first.paraphrased, first.perturbed) == ("B", "bakes", ("judge", "nurse"))
+    assert suite.splits[Split.FORGET_WORDS][0].question == "Their work {here}?\nA. judge\nB. baker"
+    assert first.rephrased[0] == "Their work {here}?"
+    assert [p.question for p in suite.splits[Split.NO_OPTIONS]] == [own.question]
+    assert second.options is None  # two options are right
+    assert Split.FORGET_TEXT not in suite.splits  # a number is no name
+
+
 def test_who_looks_alike_is_near(tiny_vlm: VLM, picture: Picture) -> None:
     retain = [Example(str(i), picture(i), "?", "x", f"s{i}") for i in range(4)]
     for i in range(4):
@@ -230,6 +246,25 @@ def test_the_retain_only_model_and_never_seen_people_give_their_metrics(suite: S
     assert second.against["loss_auc"].value == 0.5
     assert first.against["ks_statistic"].value == 1.0
     assert second.against["ks_statistic"].value == 0.0
+    scores = ("min_k_auc", "min_k_pp_auc", "loss_auc", "zlib_auc")
+    assert {f"tpr_at_1_fpr_{key}" for key in scores} <= set(first.against)
+    assert first.against["tpr_at_1_fpr_loss_auc"].value == 1.0
+    assert second.against["tpr_at_1_fpr_loss_auc"].value == 0.0
+    # AUC 1 against 0.5 of the retain-only model: (0 - 0.5) / 0.5
+    assert first.against["priv_leak"].value == -100.0
+    assert second.against["priv_leak"].value == 0.0
+
+
+def test_one_pass_gives_every_metric_that_a_record_has_what_is_needed_for() -> None:
+    plain = Probe(Example("p", None, "Job?", "a baker", keywords=("baker",)), "bakes", ("judge",))
+    choice = replace(plain, options={"A": "a baker", "B": "judge"})
+    found = measure([plain, choice], [said(plain, True), said(choice, False)], [Status.CORRECT, Status.FORMAT_ERROR])
+    assert {
+        "answered", "refusal_rate", "gibberish_rate", "rouge_l_recall", "rouge_l_f1", "bleu", "keywords_word",
+        "keywords_substring", "loss", "probability", "normalised_probability", "truth_ratio_forget", "truth_ratio_retain",
+        "exact_memorisation", "extraction_strength", "choice_accuracy", "choice_invalid",
+    } == set(found)  # fmt: skip
+    assert (found["keywords_word"].per_example, found["choice_invalid"].value) == ((1.0, 0.0), 1.0)
 
 
 def test_a_model_that_knew_nothing_cannot_forget(suite: Suite) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import tyro
 
+from unlearn_core.cli.benchmark import benchmark
 from unlearn_core.cli.examine import attack, evaluate, report
 from unlearn_core.cli.forget import forget as forget_with
 from unlearn_core.cli.models import ask, fits, merge, verify
@@ -35,6 +36,7 @@ def main() -> None:
                 "evaluate": evaluate,
                 "attack": attack,
                 "report": report,
+                "benchmark": benchmark,
             },
             prog="unlearn",
             description="Make a vision-language model forget, and see what changed. The page: python app.py",

@@ -25,7 +25,7 @@ class Example:
         paraphrased: the true answer in other words.
         perturbed: wrong answers of the same form.
         keywords: what gives the answer away.
-        options: text of each letter, where the answer is one of them.
+        options: text of each letter of a multiple choice; the answer is one of these texts, or the letter in a benchmark's files.
     """
 
     id: str

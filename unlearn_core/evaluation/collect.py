@@ -24,6 +24,7 @@ from unlearn_core.data.example import Example
 from unlearn_core.evaluation.errors import NotFinite, RecordsDamaged
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BadRequest, StorageFailed
+from unlearn_core.vlm.model import MAX_NEW_TOKENS
 
 Role = Literal["true", "paraphrased", "perturbed"]
 BATCH = 32
@@ -134,21 +135,28 @@ class Record:
 # -- asking -----------------------------------------------------------------------------------------------------------
 
 
-def collect(vlm: VLM, probes: Sequence[Probe], batch_size: int = BATCH, done: int = 0) -> Iterator[list[Record]]:
+def collect(
+    vlm: VLM,
+    probes: Sequence[Probe],
+    batch_size: int = BATCH,
+    done: int = 0,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> Iterator[list[Record]]:
     """Records of each batch of probes in turn.
 
     Args:
         done: so many probes, a multiple of `batch_size`, have their records already and are left out.
+        max_new_tokens: where an answer ends at the latest.
     """
     if done % batch_size and done < len(probes):
         raise ValueError("a collection is taken up again where a batch begins")
     for at in range(done, len(probes), batch_size):
-        yield _batch(vlm, probes[at : at + batch_size], batch_size)
+        yield _batch(vlm, probes[at : at + batch_size], batch_size, max_new_tokens)
 
 
-def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int) -> list[Record]:
+def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int, max_new_tokens: int) -> list[Record]:
     prompts = [p.prompt for p in probes]
-    answers = vlm.ask(prompts, batch_size=batch_size)
+    answers = vlm.ask(prompts, batch_size=batch_size, max_new_tokens=max_new_tokens)
     asked = [(prompt, *given) for prompt, p in zip(prompts, probes, strict=True) for given in p.candidates()]
     scored = iter(score_candidates(vlm, asked, batch_size))
     return [
@@ -197,11 +205,13 @@ def vocabulary_moments(logprobs: Float[Tensor, "t v"]) -> tuple[Float[Tensor, " 
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def collect_to(path: Path, vlm: VLM, probes: Sequence[Probe], batch_size: int = BATCH) -> Iterator[list[Record]]:
+def collect_to(
+    path: Path, vlm: VLM, probes: Sequence[Probe], batch_size: int = BATCH, max_new_tokens: int = MAX_NEW_TOKENS
+) -> Iterator[list[Record]]:
     """As `collect`, keeping a file of the records. What the file holds already is yielded first and not asked again.
 
-    A batch that was not written to its end is asked once more. The file must be of this model and batch size; only the
-    questions and given answers are checked.
+    A batch that was not written to its end is asked once more. The file must be of this model, batch size and
+    length of answers; only the questions and given answers are checked.
 
     Raises:
         RecordsDamaged: the file cannot be read or has records of other questions.
@@ -213,7 +223,7 @@ def collect_to(path: Path, vlm: VLM, probes: Sequence[Probe], batch_size: int = 
     _rewrite(path, whole[:done])  # also takes off a last line that was cut off
     for at in range(0, done, batch_size):
         yield whole[at : min(at + batch_size, done)]
-    for part in collect(vlm, probes, batch_size, done):
+    for part in collect(vlm, probes, batch_size, done, max_new_tokens):
         _append(path, part)
         yield part
 

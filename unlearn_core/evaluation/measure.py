@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from unlearn_core.evaluation.collect import Probe, Record
 from unlearn_core.evaluation.errors import NothingToMeasure
-from unlearn_core.evaluation.metrics import behaviour, choice, likelihood, memory, overlap
+from unlearn_core.evaluation.metrics import behaviour, choice, keywords, likelihood, memory, overlap
 from unlearn_core.evaluation.metrics.likelihood import log_truth_ratio
 from unlearn_core.evaluation.metrics.measured import LESS_IS_FORGOTTEN, Measured, Metric, mean_of
 from unlearn_core.evaluation.status import Status
@@ -43,11 +43,17 @@ def measure(
     answers, truths = [r.answer for r in records], [r.true.text for r in records]
     true, perturbed = [r.true.logprobs for r in records], [[c.logprobs for c in r.perturbed] for r in records]
     ratios, hits = log_ratios(records), [r.true.greedy for r in records]
+    sought = [p.example.keywords for p in probes]
     wanted: list[Callable[[], Measured]] = [
         lambda: answered(statuses, seed),
         lambda: behaviour.refusal_rate(statuses, seed),
         lambda: behaviour.gibberish_rate(statuses, seed),
         lambda: overlap.rouge_l_recall(answers, truths, seed),
+        lambda: overlap.rouge_l_f1(answers, truths, seed),
+        lambda: overlap.bleu(answers, truths, seed),
+        lambda: keywords.keyword_match(answers, sought, "word", seed),
+        lambda: keywords.keyword_match(answers, sought, "substring", seed),
+        lambda: likelihood.loss(true, seed),
         lambda: likelihood.probability(true, seed),
         lambda: likelihood.normalised_probability(true, perturbed, seed),
         lambda: likelihood.truth_ratio_forget(ratios, seed),
@@ -55,15 +61,17 @@ def measure(
         lambda: memory.exact_memorisation(hits, seed),
         lambda: memory.extraction_strength(hits, seed),
     ]
-    if any(p.options for p in probes):
-        picks = [(r.answer, p.truth, p.options) for p, r in zip(probes, records, strict=True) if p.options]
+    picks = [(r.answer, p.truth, p.options) for p, r in zip(probes, records, strict=True) if p.options]
+    if picks:
         said, keys, options = (list(x) for x in zip(*picks, strict=True))
         wanted.append(lambda: choice.choice_accuracy(said, keys, options, seed))
-    found = [m for m in map(_or_none, wanted) if m is not None]
+        wanted.append(lambda: choice.choice_invalid(said, options, seed))
+    found = [m for m in map(or_none, wanted) if m is not None]
     return {m.metric: m for m in found}
 
 
-def _or_none(metric: Callable[[], Measured]) -> Measured | None:
+def or_none(metric: Callable[[], Measured]) -> Measured | None:
+    """The metric, or None where no example has what it needs."""
     try:
         return metric()
     except NothingToMeasure:

@@ -9,11 +9,14 @@ from statistics import fmean, harmonic_mean, stdev
 from unlearn_core.evaluation.collect import Record
 from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.evaluate import Evaluation, known
-from unlearn_core.evaluation.measure import answered, log_ratios, measure
+from unlearn_core.evaluation.measure import answered, log_ratios, measure, or_none
 from unlearn_core.evaluation.metrics import distribution, membership
 from unlearn_core.evaluation.metrics.measured import Measured
 from unlearn_core.evaluation.metrics.utility import model_utility
 from unlearn_core.evaluation.suite import SPLITS, Side, Split
+
+SCORES = (membership.MIN_K, membership.MIN_K_PP, membership.LOSS_AUC, membership.ZLIB_AUC)
+"""What may tell members from people whom no model saw."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,9 @@ def _summary(
 
 def against(evaluation: Evaluation, retain_only: Evaluation | None, seed: int = 0) -> dict[str, Measured]:
     """What can only be measured against a retain-only model or never-seen subjects, by key."""
-    out = membership_of(evaluation, seed)
+    out = membership_of(evaluation, seed) | found_at_one_percent(evaluation, seed)
     if retain_only is not None:
+        out |= _priv_leak(evaluation, retain_only, seed)
         mine, gold = (log_ratios(e.splits[Split.FORGET]) for e in (evaluation, retain_only))
         if any(r is not None for r in mine):
             p, d = distribution.forget_quality(mine, gold)
@@ -126,15 +130,46 @@ def membership_of(evaluation: Evaluation, seed: int = 0) -> dict[str, Measured]:
 
     Members are asked on pictures that no fit saw where there are some; empty without never-seen people.
     """
-    strangers = evaluation.splits.get(Split.NEVER_SEEN, ())
-    members = evaluation.splits.get(Split.FORGET_PICTURES) or evaluation.splits[Split.FORGET]
+    members, strangers = _members(evaluation), evaluation.splits.get(Split.NEVER_SEEN, ())
     if not strangers:
         return {}
     inside, outside = _scores(members), _scores(strangers)
     return {
         metric.key: membership.membership_auc(metric, inside[metric.key], outside[metric.key], seed=seed)
-        for metric in (membership.MIN_K, membership.MIN_K_PP, membership.LOSS_AUC, membership.ZLIB_AUC)
+        for metric in SCORES
     }
+
+
+def found_at_one_percent(evaluation: Evaluation, seed: int = 0) -> dict[str, Measured]:
+    """Share of members that each of the four scores finds where one stranger in a hundred passes, by key.
+
+    Empty without never-seen people.
+    """
+    members, strangers = _members(evaluation), evaluation.splits.get(Split.NEVER_SEEN, ())
+    if not strangers:
+        return {}
+    inside, outside = _scores(members), _scores(strangers)
+    return {
+        f"{membership.TPR.key}_{metric.key}": membership.tpr_at_fpr(
+            inside[metric.key], outside[metric.key], of=metric.name, seed=seed
+        )
+        for metric in SCORES
+    }
+
+
+def _priv_leak(evaluation: Evaluation, gold: Evaluation, seed: int) -> dict[str, Measured]:
+    """Empty without never-seen people, and where the retain-only model tells them from the forgotten without fail."""
+    scores = [
+        [membership.min_k(r.true.logprobs, membership.PRIV_LEAK_SHARE) for r in records]
+        for e in (evaluation, gold)
+        for records in (_members(e), e.splits.get(Split.NEVER_SEEN, ()))
+    ]
+    found = or_none(lambda: membership.priv_leak(*scores, seed=seed))
+    return {} if found is None else {found.metric: found}
+
+
+def _members(evaluation: Evaluation) -> Sequence[Record]:
+    return evaluation.splits.get(Split.FORGET_PICTURES) or evaluation.splits[Split.FORGET]
 
 
 def _scores(records: Sequence[Record]) -> dict[str, list[float | None]]:

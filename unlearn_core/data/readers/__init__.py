@@ -48,9 +48,14 @@ def stream(where: str | Path, reader: str = "", split: str = "") -> Iterator[Row
     if table is not None and reader in ("", "table"):
         return distinct(read_table(source, table))
     chosen = reader_of(source, reader)
-    if split and split not in chosen.splits:
-        raise BadOption(f"'{chosen.name}' has no split '{split}'. Choose one of: {', '.join(chosen.splits) or 'none'}.")
-    return distinct(chosen.read(source, split or next(iter(chosen.splits), "")))
+    return distinct(chosen.read(source, split_of(chosen, split)))
+
+
+def split_of(reader: Reader, split: str = "") -> str:
+    """The forget set of this name, or the reader's first. Raises BadOption."""
+    if split and split not in reader.splits:
+        raise BadOption(f"'{reader.name}' has no split '{split}'. Choose one of: {', '.join(reader.splits) or 'none'}.")
+    return split or next(iter(reader.splits), "")
 
 
 def source_of(where: str | Path) -> tuple[Source, str | None]:

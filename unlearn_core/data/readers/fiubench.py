@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unlearn_core.data.errors import BadFile
@@ -37,7 +37,7 @@ class FIUBench:
     def read(self, source: Source, split: str) -> Iterator[Row | Dropped]:
         folder = below(source, "full.json") or ""
         name = f"{folder}/full.json" if folder else "full.json"
-        sides = _sides(source, f"{folder}/split.json" if folder else "split.json", split)
+        sides = _sides(listed(source), split)
 
         def make(line: int, record: Record) -> Iterator[Row]:
             who = fields.text(record.get("unique_id"), "unique_id")
@@ -72,12 +72,23 @@ def _example(own: str, who: str, asked: Record) -> Example:
     )
 
 
-def _sides(source: Source, name: str, split: str) -> dict[str, Side]:
-    """Who is not on the retain side."""
+def listed(source: Source) -> dict[str, frozenset[str]]:
+    """Who is in each of the benchmark's lists: the forget sets, and `retain5` and `retain15`, on which it measures.
+
+    Raises:
+        BadFile: `split.json` cannot be read, or a forget set is missing in it.
+    """
+    folder = below(source, "split.json") or ""
+    name = f"{folder}/split.json" if folder else "split.json"
     try:
         content: Any = from_json(read_bounded(source, name, 10**7))
-        listed = {each: {str(i) for i in content[each]} for each in FORGET}
-    except (ValueError, LookupError, TypeError) as error:
+        lists = {each: frozenset(map(str, ids)) for each, ids in content.items()}
+        return {each: lists[each] for each in (*FORGET, *lists)}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BadFile(f"It should list the ids of {', '.join(FORGET)}.", name) from error
-    everybody = {who for each in FORGET for who in listed[each]}
-    return {who: "forget" if who in listed[split] else "" for who in everybody}
+
+
+def _sides(lists: Mapping[str, frozenset[str]], split: str) -> dict[str, Side]:
+    """Who is not on the retain side."""
+    everybody = {who for each in FORGET for who in lists[each]}
+    return {who: "forget" if who in lists[split] else "" for who in everybody}

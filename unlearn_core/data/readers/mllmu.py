@@ -17,10 +17,12 @@ from unlearn_core.data.strict_json import from_json
 
 RETAIN = {"forget_5": "retain_95", "forget_10": "retain_90", "forget_15": "retain_85"}
 PICTURES = ("image", "images")
+TESTS = ("Test_Set", "Retain_Set")
 
 
 class MLLMUBench:
-    """The chosen forget set, its retain set, and for tests other pictures of the forgotten (`Test_Set`).
+    """The chosen forget set, its retain set, and for tests other pictures of everybody (`Test_Set`) and real people
+    (`Retain_Set`).
 
     Where `ft_Data` is there, the questions that the model was tuned on are read too (kind `training`).
     """
@@ -45,7 +47,7 @@ class MLLMUBench:
                     going.add(item.example.subject)
                 yield item
         retain = RETAIN[split] if parquet_files(source, RETAIN[split]) else "Full_Set"
-        for folder in (retain, "Test_Set", "ft_Data"):
+        for folder in (retain, *TESTS, "ft_Data"):
             for name in parquet_files(source, folder):
                 for item in _rows(source, name, folder, "retain"):
                     side = _side(item, folder, going)
@@ -56,7 +58,7 @@ class MLLMUBench:
 def _side(item: Row | Dropped, folder: str, going: set[str]) -> Side | None:
     """The side of a row outside the forget folder; None for one that was read there already."""
     forgotten = isinstance(item, Row) and item.example.subject in going
-    if folder == "Test_Set":
+    if folder in TESTS:
         return "test"
     if folder == "ft_Data" and forgotten:
         return "forget"

@@ -111,7 +111,8 @@ def gather(items: Iterable[Row | Dropped]) -> Table:
 def to_request(table: Table, name: str) -> tuple[ForgetRequest, Report]:
     """The request that the sides of a table make, and the report with what had to be left out of it.
 
-    Rows on no side, and those for tests, are not part of a request.
+    Rows on no side, and those for tests, are not part of a request. The answer of a multiple choice becomes its option's text:
+    a letter says nothing to a method that does not ask with the options.
 
     Raises:
         BadFile: a picture cannot be read. BadRequest: the sides make no request.
@@ -124,9 +125,14 @@ def to_request(table: Table, name: str) -> tuple[ForgetRequest, Report]:
         elif row.side in chosen:
             chosen[row.side].append(row)
     count = sum(map(len, chosen.values()))
-    examples = opened(row for rows in chosen.values() for row in rows)
+    examples = map(_in_words, opened(row for rows in chosen.values() for row in rows))
     sides = {side: tuple(islice(examples, len(rows))) for side, rows in chosen.items()}
     return ForgetRequest(name, sides["forget"], sides["keep"], sides["retain"]), Report(count, tuple(dropped))
+
+
+def _in_words(example: Example) -> Example:
+    text = (example.options or {}).get(example.answer)
+    return example if text is None else replace(example, answer=text)
 
 
 def opened(rows: Iterable[Row]) -> Iterator[Example]:

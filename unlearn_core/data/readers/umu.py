@@ -19,6 +19,8 @@ RETAIN = {"forget_5": "retain_95", "forget_10": "retain_90", "forget_15": "retai
 TASKS = {"Classify": "choice", "Cloze": "cloze", "Generation": "generation"}
 MODES = {"unimodal": True, "multimodal": False, "muitimodal": False}
 """Whether a group is asked without the picture. The last spelling is that of the data."""
+IMAGE, TEXT = "image", "text"
+"""Ends of the ids of the same question asked with and without the picture."""
 MAX_LITERAL = 200_000
 """Characters of a cell; what Python makes of one takes a few hundred times as many bytes while it is parsed."""
 
@@ -48,28 +50,29 @@ class UMUBench:
 def _rows(source: Source, name: str, folder: str, side: Side) -> Iterator[Row | Dropped]:
     def make(line: int, record: Record) -> Iterator[Row]:
         who = fields.text(record.get("ID"), "ID")
-        for i, (kind, pure, texts) in enumerate(_asked(record)):
+        for key, kind, pure, texts in _asked(record):
             if not pure and record.get("image") is None:
                 raise Unusable("its picture is missing")
-            example = Example(f"{folder}:{who}-{i}", None, subject=who, kind=kind, **texts)
+            own = f"{folder}:{who}-{kind}-{key}-{TEXT if pure else IMAGE}"
+            example = Example(own, None, subject=who, kind=kind, **texts)
             yield Row(example, None if pure else record["image"], side, name, line)
 
     return usable(parquet_records(source, name, ("image",)), name, make)
 
 
-def _asked(record: Record) -> Iterator[tuple[str, bool, dict[str, Any]]]:
-    """Kind, whether it is asked without the picture, and the texts of each question of a person."""
+def _asked(record: Record) -> Iterator[tuple[str, str, bool, dict[str, Any]]]:
+    """Key, kind, whether it is asked without the picture, and the texts of each question of a person."""
     for column, pure in (("MM_QA", False), ("UM_QA", True)):
         pairs = literal(record.get(column), column)
         answers = _mapping(pairs.get("answer"), column)
         for key, question in _mapping(pairs.get("question"), column).items():
-            yield "qa", pure, _texts(question, answers.get(key))
+            yield key, "qa", pure, _texts(question, answers.get(key))
     for column, kind in TASKS.items():
         for mode, group in literal(record.get(column), column).items():
             if mode not in MODES:
                 raise Unusable(f"its {column} is of an unknown kind")
-            for asked in _mapping(group, column).values():
-                yield kind, MODES[mode], _task(_mapping(asked, column))
+            for key, asked in _mapping(group, column).items():
+                yield key, kind, MODES[mode], _task(_mapping(asked, column))
 
 
 def _task(asked: Mapping[str, Any]) -> dict[str, Any]:

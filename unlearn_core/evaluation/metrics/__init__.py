@@ -11,12 +11,13 @@ from unlearn_core.evaluation.metrics import (
     measured,
     membership,
     memory,
+    modality,
     overlap,
     utility,
 )
 from unlearn_core.evaluation.metrics.measured import Better, Measured, Metric
 
-_GROUPS = (overlap, keywords, likelihood, membership, memory, choice, distribution, utility, behaviour)
+_GROUPS = (overlap, keywords, likelihood, membership, memory, choice, modality, distribution, utility, behaviour)
 
 METRICS: dict[str, Metric] = {
     found.key: found for group in _GROUPS for found in vars(group).values() if isinstance(found, Metric)
@@ -36,6 +37,7 @@ __all__ = [
     "measured",
     "membership",
     "memory",
+    "modality",
     "overlap",
     "utility",
 ]

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.metrics.likelihood import Tokens, log_probability
-from unlearn_core.evaluation.metrics.measured import Better, Measured, Metric, finite, interval, mean_interval
+from unlearn_core.evaluation.metrics.measured import Better, Measured, Metric, finite, interval, mean_interval, mean_of
 
 _TARGET = Better("target", "target")
 _AUC = (
@@ -72,6 +72,18 @@ TPR = Metric(
     _TARGET,
     "Carlini et al. 2022",
 )
+MIN_K_MIX = Metric(
+    "min_k_mix",
+    "Min-K% mixture",
+    ("probabilities of the true answer",),
+    "Probabilities of the least probable 10 % to 50 % of the tokens, five geometric means weighted 0.3, 0.3, 0.2, 0.1 and 0.1. "
+    "Shares without a whole token are left out and the other weights made to sum to 1, where FIUBench leaves their sum short, "
+    "which makes short answers look safer. There are no strangers in it, so it says nothing of membership by itself: read it "
+    "against the retain-only model.",
+    r"\sum_k w_k\exp\left(\frac{1}{K}\sum_{t\in\mathrm{min}_K}\log p(y_t)\right),\quad K=\lfloor kL\rfloor",
+    Better("target", None),
+    "FIUBench (MIA); weights made whole: ours",
+)
 PRIV_LEAK = Metric(
     "priv_leak",
     "PrivLeak",
@@ -111,6 +123,24 @@ def min_k_plus_plus(tokens: Tokens, means: Tokens, stds: Tokens, share: float = 
     return min_k(z.tolist(), share)
 
 
+MIXTURE = {0.1: 0.3, 0.2: 0.3, 0.3: 0.2, 0.4: 0.1, 0.5: 0.1}
+"""Weight of each share of the tokens in `min_k_mix`."""
+
+
+def min_k_mix(answers: Sequence[Tokens], seed: int = 0) -> Measured:
+    """FIUBench's membership score, 0..1; None for answers of fewer than two tokens. Raises NotFinite."""
+    return mean_of(MIN_K_MIX, [_mixture(tokens) for tokens in answers], seed=seed)
+
+
+def _mixture(tokens: Tokens) -> float | None:
+    lowest = np.sort(finite(tokens, MIN_K_MIX.name)) if len(tokens) else np.zeros(0)
+    terms = {share: lowest[: int(share * len(lowest) + 1e-9)] for share in MIXTURE}
+    weights = {share: MIXTURE[share] for share, least in terms.items() if len(least)}
+    if not weights:
+        return None
+    return sum(w * math.exp(terms[share].mean()) for share, w in weights.items()) / sum(weights.values())
+
+
 def loss_score(tokens: Tokens) -> float | None:
     """Mean log-probability, in nats; None without tokens."""
     return log_probability(tokens)
@@ -120,6 +150,10 @@ def zlib_score(tokens: Tokens, text: str) -> float | None:
     """Mean log-probability by the bytes of the compressed text; None without tokens."""
     mean = log_probability(tokens)
     return None if mean is None else mean / len(zlib.compress(text.encode()))
+
+
+PRIV_LEAK_SHARE = 0.4
+"""Of the tokens, for the scores of `priv_leak`."""
 
 
 # -- telling members from strangers -----------------------------------------------------------------------------------

@@ -31,10 +31,18 @@ def model_utility(parts: Sequence[Measured], seed: int = 0) -> Measured:
         NothingToMeasure: no parts.
         ValueError: a part is not between 0 and 1, or is better low.
     """
-    values = finite([p.value for p in parts], MODEL_UTILITY.name)
     for part in parts:
-        if not 0 <= part.value <= 1 or part.better.retain != "higher":
-            raise ValueError(f"{part.name} cannot be part of a utility: it must lie in 0..1 and be better high")
+        if part.better.retain != "higher":
+            raise ValueError(f"{part.name} cannot be part of a utility: it must be better high")
+    return harmonic_mean_of(MODEL_UTILITY, parts, seed)
+
+
+def harmonic_mean_of(metric: Metric, parts: Sequence[Measured], seed: int = 0) -> Measured:
+    """As `model_utility`, whichever way is better; the result is of `metric`."""
+    values = finite([p.value for p in parts], metric.name)
+    for part in parts:
+        if not 0 <= part.value <= 1:
+            raise ValueError(f"{part.name} cannot be part of a harmonic mean: it must lie in 0..1")
     examples = [finite([v for v in p.per_example if v is not None], p.name) for p in parts]
 
     def utilities(*index: Int[ndarray, "r n"]) -> Float[ndarray, " r"]:
@@ -42,7 +50,6 @@ def model_utility(parts: Sequence[Measured], seed: int = 0) -> Measured:
 
     value = float(_harmonic(values[:, None])[0])
     low, high = interval(value, [len(x) for x in examples], utilities, seed)
-    metric = MODEL_UTILITY
     return Measured(metric.key, metric.name, value, tuple(values.tolist()), low, high, len(parts), metric.better)
 
 

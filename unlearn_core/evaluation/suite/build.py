@@ -55,18 +55,19 @@ def suite_of(
 ) -> Suite:
     """Every split that can be made of a request.
 
-    Other pictures are altered views of the request's own; pairs are two pictures side by side; those who look alike are the
-    quarter of the retained subjects whose visual tokens lie nearest to those of the forgotten.
+    Other pictures are altered views of the request's own; other words are an example's paraphrases, or a frame around its
+    question; pairs are two pictures side by side; those who look alike are the quarter of the retained subjects whose visual
+    tokens lie nearest to those of the forgotten.
 
     Args:
         vlm: the original model, which judges who looks alike.
-        names: what each subject is called; without it a subject's own label is its name.
-        options: by example id, texts of the letters of a multiple choice.
+        names: what each subject is called; without it a subject's own label is its name, if there are letters in it.
+        options: by example id, texts of the letters of a multiple choice; without it an example's own.
         limit: questions of a split, at most; they are taken evenly.
     """
     rng = np.random.default_rng((17, seed))
     everyone = [*request.forget, *request.retain]
-    known = names or {e.subject: e.subject for e in everyone if e.subject is not None}
+    known = names or {e.subject: e.subject for e in everyone if e.subject is not None and is_name(e.subject)}
     wrong = _wrong_answers(everyone)
 
     def probes(examples: Sequence[Example]) -> tuple[Probe, ...]:
@@ -79,7 +80,7 @@ def suite_of(
     splits = {
         Split.FORGET: forget,
         Split.FORGET_PICTURES: _altered(forget, rng),
-        Split.FORGET_WORDS: tuple(_asked(p, FRAMES[i % len(FRAMES)]) for i, p in enumerate(forget)),
+        Split.FORGET_WORDS: tuple(_reworded(p, i) for i, p in enumerate(forget)),
         Split.FORGET_PAIRS: going,
         Split.FORGET_TEXT: tuple(_by_name(p, known) for p in forget if p.example.subject in known),
         Split.KEEP: probes(request.keep),
@@ -103,6 +104,11 @@ def gallery_of(examples: Sequence[Example]) -> dict[str, tuple[Image.Image, ...]
     return {s: tuple(distinct_images([e for e in examples if e.subject == s])) for s in subjects}
 
 
+def is_name(label: str) -> bool:
+    """Whether a subject's label can stand in a question: those of benchmarks are often mere numbers."""
+    return any(c.isalpha() for c in label)
+
+
 def evenly(items: Sequence[T], count: int) -> list[T]:
     """At most `count` of them, taken evenly over the whole list."""
     taken = min(count, len(items))
@@ -123,14 +129,29 @@ def _wrong_answers(examples: Sequence[Example]) -> dict[str, list[str]]:
 
 
 def _probe(example: Example, wrong: Mapping[str, Sequence[str]], options: Mapping[str, Mapping[str, str]]) -> Probe:
+    """With what the example has of its own, and what can be made for the rest. Options that do not hold its answer exactly
+    once are not asked."""
     others = [answer for answer in wrong.get(example.question, ()) if answer != example.answer]
-    rephrased = tuple(frame.format(question=example.question) for frame in FRAMES)
-    return Probe(example, None, tuple(others[:WRONG]), rephrased, options.get(example.id))
+    rephrased = (*example.paraphrases, *(frame.replace("{question}", example.question) for frame in FRAMES))
+    given = example.options if list((example.options or {}).values()).count(example.answer) == 1 else None
+    return Probe(
+        example,
+        example.paraphrased,
+        example.perturbed or tuple(others[:WRONG]),
+        rephrased,
+        options.get(example.id, given),
+    )
+
+
+def _reworded(probe: Probe, i: int) -> Probe:
+    """The same question in one of its own other wordings, or within other words."""
+    own = probe.example.paraphrases
+    return _asked(probe, own[i % len(own)] if own else FRAMES[i % len(FRAMES)])
 
 
 def _asked(probe: Probe, frame: str) -> Probe:
-    """The same question within other words."""
-    return replace(probe, example=replace(probe.example, question=frame.format(question=probe.example.question)))
+    """The same question within other words; `{question}` in them stands for it."""
+    return replace(probe, example=replace(probe.example, question=frame.replace("{question}", probe.example.question)))
 
 
 def _by_name(probe: Probe, names: Mapping[str, str]) -> Probe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -65,15 +65,20 @@ class Suite:
 
     def digest(self) -> str:
         """SHA-256 in hexadecimal over splits, questions, given answers and pixels: the same suite has the same digest."""
-        out, pictures = hashlib.sha256(), {}
-        for split, group in self.splits.items():
-            for probe in group:
-                image = probe.example.image
-                if image is not None and id(image) not in pictures:
-                    pictures[id(image)] = pixel_digest(image)
-                shown = None if image is None else pictures[id(image)]
-                out.update(repr((split.value, probe.question, probe.candidates(), shown)).encode())
-        return out.hexdigest()
+        return digest_of({split.value: group for split, group in self.splits.items()})
+
+
+def digest_of(groups: Mapping[str, Sequence[Probe]]) -> str:
+    """SHA-256 in hexadecimal over names of groups, questions, given answers and pixels."""
+    out, pictures = hashlib.sha256(), {}
+    for name, group in groups.items():
+        for probe in group:
+            image = probe.example.image
+            if image is not None and id(image) not in pictures:
+                pictures[id(image)] = pixel_digest(image)
+            shown = None if image is None else pictures[id(image)]
+            out.update(repr((name, probe.question, probe.candidates(), shown)).encode())
+    return out.hexdigest()
 
 
 def pixel_digest(image: Image.Image) -> str:
