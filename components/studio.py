@@ -51,7 +51,7 @@ class Studio:
         self._lock = Lock()
 
     def close(self) -> None:
-        """Cancel the fit that is going and those that wait: they read as cancelled afterwards, not as failed."""
+        """Pause the fit that is going and those that wait: they can be resumed, from the page Runs."""
         self.worker.close()
 
     # -- the session's model ------------------------------------------------------------------------------------------

@@ -97,15 +97,22 @@ class Workspace:
     def runs(self) -> list[Run]:
         """All runs, newest first, whoever made them. One that cannot be read is noted in the log and left out."""
         found = []
-        for folder in self.root.iterdir() if self.root.is_dir() else ():
-            if ID.fullmatch(folder.name):
-                try:
-                    found.append(self.run(folder.name))
-                except RunNotFound:  # deleted a moment ago
-                    continue
-                except RunDamaged:
-                    logger.warning("Run %s cannot be read and is left out.", folder.name)
+        for run_id in self.ids():
+            try:
+                found.append(self.run(run_id))
+            except RunNotFound:  # deleted a moment ago
+                continue
+            except RunDamaged:
+                logger.warning("Run %s cannot be read and is left out.", run_id)
         return sorted(found, key=lambda run: (run.info.created, run.id), reverse=True)
+
+    def ids(self) -> list[str]:
+        """Of all runs, in no order and without reading them."""
+        return [name for name in os.listdir(self.root) if ID.fullmatch(name)] if self.root.is_dir() else []
+
+    def info_path(self, run_id: str) -> Path:
+        """The file that changes when a run is called otherwise."""
+        return self._folder(run_id) / INFO
 
     def run(self, run_id: str) -> Run:
         """Look up one run, whoever made it.
