@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ MAX_UPLOAD = "1gb"
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]:
+def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = ()) -> tuple[gr.Blocks, Studio]:
     """The whole app, and what must be closed when it ends; `vlm` is what was chosen to begin with."""
-    studio = Studio(Seats(Seat(choice, vlm)), workspace)
+    studio = Studio(Seats(Seat(choice, vlm)), workspace, trackers)
     first = studio.seat.choice
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
         header = gr.HTML(_header(vlm), elem_id="header")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, cast
 
 from unlearn_core.methods.base import Method, Module, Step
 from unlearn_core.runs.run import Run, RunState, Status, Wish
+from unlearn_core.runs.tracking import Tracker, tracked
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import StudioError
 from unlearn_core.vlm.room import short_of_memory
@@ -54,6 +55,7 @@ def carry_out(
     *,
     wish: Callable[[], Wish | None] = lambda: None,
     watch: Callable[[Step], None] = lambda step: None,
+    trackers: Sequence[Tracker] = (),
     often: float = OFTEN,
 ) -> tuple[Status, Module | None]:
     """Fit what the run's folder asks for, from its last checkpoint if there is one, and say how it ended.
@@ -63,7 +65,7 @@ def carry_out(
     Args:
         run: one that this process holds; its final state is for the caller to write.
         wish: what the caller wants now, asked after each step; what others want stands in the run's folder.
-        watch: is told each new step.
+        watch: is told each new step. trackers: are told the numbers of each.
         often: least seconds between two checkpoints; 0 for one after each step.
 
     Returns:
@@ -71,7 +73,14 @@ def carry_out(
         texts of the request.
     """
     try:
-        return _carry_out(run, vlm, method, config, lambda: wish() or run.wish(), watch, Pace(often))
+        with tracked(trackers, run, config) as track:
+
+            def note(step: Step) -> None:
+                run.append(step)
+                track(step)
+                watch(step)
+
+            return _carry_out(run, vlm, method, config, lambda: wish() or run.wish(), note, Pace(often))
     except KeyboardInterrupt:
         return Status(Wish.CANCEL.end), None
     except BaseException as error:  # whatever a method raises, the next run must still be able to go
@@ -85,7 +94,7 @@ def _carry_out(
     method: Method,
     config: Any,
     wish: Callable[[], Wish | None],
-    watch: Callable[[Step], None],
+    note: Callable[[Step], None],
     pace: Pace,
 ) -> tuple[Status, Module | None]:
     if early := wish():
@@ -102,8 +111,7 @@ def _carry_out(
     with closing(cast(Generator[Step], iter(fit))) as steps:
         for step in steps:
             if step.index > known:  # steps of the preparation that is done again stand there already
-                run.append(step)
-                watch(step)
+                note(step)
             wanted, last = wish(), step.index >= step.total
             if wanted is Wish.CANCEL:
                 return Status(wanted.end), None

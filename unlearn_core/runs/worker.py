@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from unlearn_core.runs.errors import RunDamaged, RunNotReady
 from unlearn_core.runs.fitting import OFTEN, carry_out, trace
 from unlearn_core.runs.run import Run, RunState, Status, Wish
 from unlearn_core.runs.store import Workspace
+from unlearn_core.runs.tracking import Tracker
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import StorageFailed
 
@@ -43,6 +44,7 @@ class Worker:
 
     Args:
         load_module: reads a module from the folder that its `save_pretrained` wrote.
+        trackers: are told the numbers of each step.
         often: least seconds between two checkpoints of a run; 0 for one after each step.
     """
 
@@ -50,10 +52,11 @@ class Worker:
         self,
         workspace: Workspace,
         load_module: Callable[[Path], Module] = module_from_pretrained,
+        trackers: Sequence[Tracker] = (),
         often: float = OFTEN,
     ) -> None:
         self.workspace = workspace
-        self._load, self._often = load_module, often
+        self._load, self._trackers, self._often = load_module, trackers, often
         self._modules: OrderedDict[str, Module] = OrderedDict()
         self._waiting: deque[Job] = deque()
         self._current: Job | None = None
@@ -174,7 +177,13 @@ class Worker:
     def _work(self) -> None:
         while (job := self._take()) is not None:
             status, module = carry_out(
-                job.run, job.vlm, job.method, job.config, wish=lambda job=job: job.wish, often=self._often
+                job.run,
+                job.vlm,
+                job.method,
+                job.config,
+                wish=lambda job=job: job.wish,
+                trackers=self._trackers,
+                often=self._often,
             )
             if module is not None:
                 self._remember(job.run.id, module)
