@@ -95,6 +95,9 @@ def sync(path: Path) -> None:
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------
+#
+# The system's own (flock): it gives them back when their holder dies, however that happens, so none is ever stale. A
+# library such as filelock has the same beneath, but no locks that many hold together, which looking needs.
 
 
 def lock_alone(path: Path, patience: float = 0.0) -> IO[bytes] | None:

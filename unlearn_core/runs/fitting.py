@@ -7,10 +7,9 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, cast
 
-from unlearn_core.methods.base import Method, Module, Step
+from unlearn_core.methods.base import Fit, Method, Module, Step
 from unlearn_core.runs.run import Run, RunState, Status, Wish
 from unlearn_core.runs.tracking import Tracker, tracked
 from unlearn_core.vlm import VLM
@@ -29,22 +28,28 @@ SELDOM = 60
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Pace:
-    """When the next checkpoint is due.
+class Keeper:
+    """Writes checkpoints of a run: often enough that little is lost, and seldom enough that it costs little.
 
     Args:
         often: least seconds between two of them; 0 for one after each step.
     """
 
-    often: float = OFTEN
-    due: float = 0.0
+    def __init__(self, run: Run, often: float) -> None:
+        self.run, self.often = run, often
+        self._next = time.monotonic() + often
 
-    def begin(self) -> None:
-        self.due = time.monotonic() + self.often
+    @property
+    def due(self) -> bool:
+        return time.monotonic() >= self._next
 
-    def written(self, seconds: float) -> None:
-        self.due = time.monotonic() + max(self.often, min(seconds / SHARE, self.often * SELDOM))
+    def keep(self, fit: Fit) -> None:
+        """Raises StorageFailed; the checkpoint before is still there then."""
+        began, checkpoint = time.monotonic(), fit.checkpoint()
+        if checkpoint is not None:
+            self.run.keep(checkpoint)
+        now = time.monotonic()
+        self._next = now + max(self.often, min((now - began) / SHARE, self.often * SELDOM))
 
 
 def carry_out(
@@ -80,7 +85,7 @@ def carry_out(
                 track(step)
                 watch(step)
 
-            return _carry_out(run, vlm, method, config, lambda: wish() or run.wish(), note, Pace(often))
+            return _carry_out(run, vlm, method, config, lambda: wish() or run.wish(), note, often)
     except KeyboardInterrupt:
         return Status(Wish.CANCEL.end), None
     except BaseException as error:  # whatever a method raises, the next run must still be able to go
@@ -95,7 +100,7 @@ def _carry_out(
     config: Any,
     wish: Callable[[], Wish | None],
     note: Callable[[Step], None],
-    pace: Pace,
+    often: float,
 ) -> tuple[Status, Module | None]:
     if early := wish():
         return Status(early.end), None
@@ -106,22 +111,19 @@ def _carry_out(
     fit = method.start(vlm, request, config)
     if checkpoint is not None:
         fit.restore(checkpoint)
-    pace.begin()
+    keeper = Keeper(run, often)
     # `Fit` promises that its iterator can be closed; the type Iterator cannot say so.
     with closing(cast(Generator[Step], iter(fit))) as steps:
         for step in steps:
             if step.index > known:  # steps of the preparation that is done again stand there already
                 note(step)
-            wanted, last = wish(), step.index >= step.total
+            wanted = wish()
             if wanted is Wish.CANCEL:
                 return Status(wanted.end), None
-            if not last and step.index > known and (wanted or time.monotonic() >= pace.due):
-                began, now = time.monotonic(), fit.checkpoint()
-                if now is not None:
-                    run.keep(now)
-                pace.written(time.monotonic() - began)
-            if wanted and not last:
-                return Status(wanted.end), None
+            if step.index < step.total and (wanted or keeper.due):  # after the last step there is nothing to go on with
+                keeper.keep(fit)
+                if wanted:
+                    return Status(wanted.end), None
     run.save(fit.module, fit.report)
     return Status(RunState.DONE), fit.module
 

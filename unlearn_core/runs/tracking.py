@@ -32,7 +32,9 @@ def check_trackers(names: Sequence[str]) -> tuple[str, ...]:
         if name not in TRACKERS:
             raise BadOption(f"There is no tracker '{name}'. Please choose one of {', '.join(TRACKERS)}.")
         if name not in able:
-            raise BadOption(f"The tracker {name} is not installed. Please run: pip install {name}")
+            raise BadOption(
+                f"The tracker {name} is not installed. Please run: pip install 'vlm-unlearning-studio[{name}]'"
+            )
     return tuple(names)
 
 
