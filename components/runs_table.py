@@ -121,7 +121,7 @@ def _row(row: Row, chosen: bool) -> str:
     info, latest = row.info, row.latest
     note = f"<small>{escape(_first_line(info.note))}</small>" if info.note else ""
     cells = (
-        ("method", escape(info.method.upper())),
+        ("how", escape(info.method.upper())),
         ("forget", _share(latest and latest.forget)),
         ("keep", _share(latest and latest.retain)),
         ("time", lasting(latest.step.seconds) if latest else "–"),
