@@ -12,7 +12,7 @@ from components.runs_table import STANDS, Listing, table
 from components.studio import Studio
 from components.widgets import clickable, picked
 from unlearn_core.methods import ALL_METHODS
-from unlearn_core.runs import Run, RunState
+from unlearn_core.runs import Run, RunDamaged, RunState
 from unlearn_core.vlm.errors import BadRequest, RunNotFound
 
 POLL = 2.0
@@ -130,7 +130,11 @@ class RunsPage:
     def _tick(self, words: str, stands: str, count: int, chosen: str, seen: str, drawn: int) -> Any:
         """What changed since the last look."""
         listed = self._listed(words, stands, count, chosen)
-        return {**({} if listed[self.drawn] == drawn else listed), **self._live(chosen, seen)}
+        try:
+            live = self._live(chosen, seen)
+        except RunDamaged:  # said once, when it was chosen; not at every look
+            live = self._nothing()
+        return {**({} if listed[self.drawn] == drawn else listed), **live}
 
     @plainly
     def _pause(self, chosen: str) -> Any:
