@@ -36,7 +36,7 @@ def main() -> int:
         try:
             port = _free_port(options.host, options.port)
             with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
-                page, studio = build(choice, load(choice, progress=told), options.workspace)
+                page, studio = build(choice, load(choice, progress=told), options.workspace, options.track)
             try:
                 launch(page, options.host, port)
             finally:
@@ -78,6 +78,13 @@ def _options() -> argparse.Namespace:
         help="language model in fewer bits; needs a GPU and the extra 'quantize'",
     )
     parser.add_argument("--device-map", choices=["auto", "balanced", "sequential"], help="lay the model over all GPUs")
+    parser.add_argument(
+        "--track",
+        nargs="+",
+        default=[],
+        metavar="TRACKER",
+        help="tell the numbers of runs to tensorboard, trackio or wandb; needs its package (default: nobody is told)",
+    )
     parser.add_argument(
         "--offline",
         action="store_true",

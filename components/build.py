@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from components.forget import ForgetPage
 from components.handlers import plainly
 from components.inspect import InspectPage
 from components.model_panel import ModelPanel
+from components.runs_page import RunsPage
 from components.seats import NoModel, Seat, Seats
 from components.studio import RUN, Studio
 from components.theme import STYLE, theme
@@ -26,9 +28,9 @@ MAX_UPLOAD = "1gb"
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]:
+def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = ()) -> tuple[gr.Blocks, Studio]:
     """The whole app, and what must be closed when it ends; `vlm` is what was chosen to begin with."""
-    studio = Studio(Seats(Seat(choice, vlm)), workspace)
+    studio = Studio(Seats(Seat(choice, vlm)), workspace, trackers)
     first = studio.seat.choice
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
         header = gr.HTML(_header(vlm), elem_id="header")
@@ -44,6 +46,8 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
                 compare = ComparePage(studio, forget.marked)
             with gr.Tab("Export", id="export") as export_tab:
                 export = ExportPage(studio)
+            with gr.Tab("Runs", id="runs") as runs_tab:
+                runs = RunsPage(studio)
 
         def go(page: str) -> gr.Tabs:
             return gr.Tabs(selected=page)
@@ -60,6 +64,14 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
         export.inspect.click(
             lambda ref: (go("inspect"), inspect.refresh(ref)), export.brought, [tabs, inspect.model], **QUIET
         )
+
+        runs.compare.click(
+            lambda run: (go("compare"), compare.refresh(RUN + run)), runs.chosen, [tabs, compare.result], **QUIET
+        )
+        runs.again.click(lambda: go("unlearn"), None, tabs, **QUIET)
+        runs.again.click(unlearn.again, runs.chosen, unlearn.like_another, **QUIET)
+        runs_tab.select(runs.refresh, runs.asked, runs.view, **QUIET)
+        tabs.select(runs.left, None, runs.timer, **QUIET)
 
         # Lists of results are drawn anew whenever their page is opened.
         for tab, page, chosen in (

@@ -36,10 +36,15 @@ def _method(name: str, title: str, chosen: bool) -> str:
 _STATES = {
     RunState.QUEUED: ("waiting", "other"),
     RunState.RUNNING: ("running", "keep"),
+    RunState.PAUSED: ("paused", "other"),
     RunState.DONE: ("done", "keep"),
     RunState.CANCELLED: ("cancelled", "other"),
     RunState.FAILED: ("failed", "forget"),
 }
+
+
+def state_chip(state: RunState) -> str:
+    return html.chip(*_STATES[state])
 
 
 def progress(run: Run, state: RunState, message: str, steps: list[Step]) -> str:
@@ -50,6 +55,9 @@ def progress(run: Run, state: RunState, message: str, steps: list[Step]) -> str:
         RunState.RUNNING: f"{last.phase}, {last.index} of {last.total}, about {lasting(last.seconds_left)} left"
         if last
         else "Starting …",
+        RunState.PAUSED: f"Paused after step {last.index} of {last.total}. It can go on from the page Runs."
+        if last
+        else "Paused before its first step. It can go on from the page Runs.",
         RunState.DONE: f"Finished in {lasting(last.seconds)}." if last else "Finished.",
         RunState.CANCELLED: "Cancelled. Nothing of it is used.",
         RunState.FAILED: message,
@@ -67,7 +75,7 @@ def progress(run: Run, state: RunState, message: str, steps: list[Step]) -> str:
         if value is not None
     )
     return (
-        f'<div class="run"><h3>{escape(run.info.title)} {html.chip(*_STATES[state])}</h3>'
+        f'<div class="run"><h3>{escape(run.info.title)} {state_chip(state)}</h3>'
         f'<div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
         f'<i style="width:{share:.1%}"></i></div><p class="doing">{escape(doing)}</p><p class="probed">{probed}</p></div>'
     )
@@ -114,5 +122,5 @@ def listed(run: Run, chosen: bool) -> str:
     return (
         f'<button type="button" class="listed" data-pick="{escape(run.id)}" aria-pressed="{str(chosen).lower()}">'
         f"<b>{escape(run.info.title)}</b><span>{escape(run.info.method.upper())} · {moment(run.info.created)} · {run.info.forget} examples to forget, "
-        f"{run.info.keep + run.info.retain} to keep</span>{html.chip(*_STATES[run.state])}</button>"
+        f"{run.info.keep + run.info.retain} to keep</span>{state_chip(run.state)}</button>"
     )

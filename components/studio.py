@@ -25,6 +25,7 @@ from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
 from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
+from unlearn_core.runs.tracking import check_trackers
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest, StudioError
 
@@ -46,17 +47,17 @@ class Studio:
     Model and collection are those of the browser session whose request is being answered.
     """
 
-    def __init__(self, seats: Seats, workspace: Path) -> None:
+    def __init__(self, seats: Seats, workspace: Path, trackers: Sequence[str] = ()) -> None:
         self.seats = seats
         self.desk = Desk()
         self.workspace = Workspace(workspace)
-        self.worker = Worker(self.workspace)
+        self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._lock = Lock()
 
     def close(self) -> None:
-        """Cancel the fit that is going and those that wait: they read as cancelled afterwards, not as failed."""
+        """Pause the fit that is going and those that wait: they can be resumed, from the page Runs."""
         self.worker.close()
 
     # -- the session's model ------------------------------------------------------------------------------------------

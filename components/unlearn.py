@@ -35,10 +35,13 @@ class UnlearnPage:
             )
         )
         self.watched, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)
-        self.method = gr.State(FIRST)
+        self.method, self.like = gr.State(FIRST), gr.State("")
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=5, min_width=300):
                 self.who = gr.HTML(self._who([]), elem_id="unlearn-who")
+                self.instead = gr.Button(
+                    "Use the people who are marked instead", visible=False, elem_id="unlearn-instead"
+                )
                 self.methods = clickable(fits.methods(FIRST), elem_id="unlearn-methods")
                 self.groups: dict[type[Any], gr.Group] = {}
                 self.forms: dict[type[Any], Form] = {}
@@ -81,10 +84,12 @@ class UnlearnPage:
             self.losses,
         ]
         self.view += [self.report, self.cancel, self.delete, self.onward, self.runs]
-        marked.change(self._marked, marked, [self.who, self.start], **quiet)
+        about = [self.who, self.start, self.like, self.instead]
+        gr.on([marked.change, self.instead.click], self._marked, marked, about, **quiet)
         self.methods.select(self._choose, None, [self.method, self.methods, *self.groups.values()], **quiet)
         values = [c for form in self.forms.values() for c in form.components]
-        self.start.click(self._start, [marked, self.method, *values], [self.start, *self.view], **quiet)
+        self.like_another = [*about, self.method, self.methods, *self.groups.values(), *values]
+        self.start.click(self._start, [marked, self.like, self.method, *values], [self.start, *self.view], **quiet)
         self.timer.tick(self._tick, [self.watched, self.seen], self.view, queue=False, **quiet)
         self.cancel.click(self._cancel, self.watched, self.cancel, **quiet)
         self.delete.click(self._delete, [self.watched, self.armed], self.view, **quiet)
@@ -101,7 +106,26 @@ class UnlearnPage:
 
     @plainly
     def _marked(self, marked: list[str]) -> Any:
-        return self._who(marked), gr.Button(interactive=bool(marked))
+        return self._who(marked), gr.Button(interactive=bool(marked)), "", gr.Button(visible=False)
+
+    @plainly
+    def again(self, run_id: str) -> Any:
+        """Ready to start a run like another one: its request, its method, and its options to be changed."""
+        run = self.studio.workspace.run(run_id)
+        if run.info.method not in ALL_METHODS:
+            raise BadRequest("This run is of a method that this version does not know.")
+        kind, options = ALL_METHODS[run.info.method].config, run.config()
+        form = self.forms[kind]
+        return {
+            self.who: html.note(f"{run.info.title} (the request of {self.studio.title(run)})", "forget"),
+            self.start: gr.Button(interactive=True),
+            self.like: run_id,
+            self.instead: gr.Button(visible=True),
+            self.method: run.info.method,
+            self.methods: fits.methods(run.info.method),
+            **{group: gr.Group(visible=k is kind) for k, group in self.groups.items()},
+            **{c: options[name] for name, c in zip(form.names, form.components, strict=True) if name in options},
+        }
 
     @plainly
     def _choose(self, event: gr.EventData) -> Any:
@@ -109,9 +133,9 @@ class UnlearnPage:
         return name, fits.methods(name), *(gr.Group(visible=k is ALL_METHODS[name].config) for k in self.groups)
 
     @plainly
-    def _start(self, marked: list[str], name: str, *values: Any) -> Iterator[Any]:
+    def _start(self, marked: list[str], like: str, name: str, *values: Any) -> Iterator[Any]:
         config = self._config(name, list(values))
-        if not marked:
+        if not marked and not like:
             raise BadRequest("Nobody is marked to be forgotten. Please mark at least one person on the page before.")
         ready = {self.start: gr.Button("Start", interactive=True)}
         yield {
@@ -119,7 +143,11 @@ class UnlearnPage:
             self.onward: gr.Button(visible=False),
         }
         try:
-            request, title = self.studio.request(marked), self.studio.request_title(marked)
+            if like:
+                other = self.studio.workspace.run(like)
+                request, title = other.request(), other.info.title
+            else:
+                request, title = self.studio.request(marked), self.studio.request_title(marked)
             run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
         except Exception:
             yield {**ready, **self.load()}

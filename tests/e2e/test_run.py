@@ -43,7 +43,7 @@ def test_an_option_out_of_range_is_refused_with_its_range(server: Server, visit:
     expect(page.locator("#unlearn-start")).to_be_enabled()
 
 
-def test_stopping_the_studio_cancels_the_run_that_is_going(server: Server, visit: Callable[..., Page]) -> None:
+def test_stopping_the_studio_pauses_the_run_that_is_going(server: Server, visit: Callable[..., Page]) -> None:
     page = visit(server.url)
     mark(page, "p03")
     start(page, "cagul", LONG)
@@ -52,4 +52,4 @@ def test_stopping_the_studio_cancels_the_run_that_is_going(server: Server, visit
     server.stop()
     assert server.process.returncode == 0
     states = [run.state for run in Workspace(server.workspace).runs()]
-    assert states == [RunState.CANCELLED]
+    assert states == [RunState.PAUSED]

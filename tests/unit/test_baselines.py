@@ -21,7 +21,7 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods import ALL_METHODS, BASELINES, METHODS, Module, module_from_pretrained
 from unlearn_core.methods.baselines import BaselineFit, LoraModule
 from unlearn_core.methods.baselines.losses import ascent, log_probability, negative_preference
-from unlearn_core.methods.baselines.schedule import pace, shuffled
+from unlearn_core.methods.baselines.schedule import Shuffled, pace
 from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BadOption, BadRequest, BundleMismatch
@@ -436,7 +436,7 @@ def test_a_fit_needs_retained_examples(name: str, tiny_vlm: VLM, request_: Forge
 @given(count=st.integers(1, 12), size=st.integers(1, 20), seed=st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
 def test_no_example_comes_again_before_all_have_come(count: int, size: int, seed: int) -> None:
-    batches = shuffled(count, size, np.random.default_rng(seed))
+    batches = Shuffled(count, size, np.random.default_rng(seed))
     drawn = [place for _ in range(2 * count) for place in next(batches)]
     assert len(drawn) == 2 * count * size
     for at in range(0, len(drawn), count):

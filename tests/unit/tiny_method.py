@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods.base import Step
+from unlearn_core.methods.checkpoint import Checkpoint
 from unlearn_core.methods.saving import read_module, save_module
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.batch import Batch
@@ -78,10 +79,18 @@ class TinyFit:
         self.method, self.plan = method, config
         self.module = TinyModule(torch.arange(config.size) / config.size)
         self.report = {"drift": 0.25, "threshold": float("nan")}
+        self.done = 0
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.done, {"shift": self.module.shift}, {"size": self.plan.size})
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self.done = checkpoint.step
 
     def __iter__(self) -> Iterator[Step]:
         try:
-            for i in range(self.plan.steps):
+            for i in range(self.done, self.plan.steps):
+                self.done = i + 1
                 self.method.on_step(i)
                 yield Step("fit", i + 1, self.plan.steps, {"refusal": 1 / (i + 1)}, seconds=0.1 * i)
         finally:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
+
+if TYPE_CHECKING:
+    from unlearn_core.methods.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class Fit(Protocol):
     @property
     def report(self) -> dict[str, Any]:
         """Measurements of the fit itself (thresholds, drift, sizes), ready for JSON."""
+        ...
+
+    def checkpoint(self) -> Checkpoint | None:
+        """What training has changed so far, to be taken between two items; None before training, which is soon done again."""
+        ...
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """To be called before iterating: prepare as ever, then go on after the step that the checkpoint was taken at.
+
+        On the CPU of one machine the result is that of a fit that never stopped, to the last bit. Of several processes
+        at one fit none can be restored.
+        """
         ...
 
 

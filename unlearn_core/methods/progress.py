@@ -17,6 +17,17 @@ class Clock:
         self.began = time.monotonic()
         self.index, self.done = 0, 0.0
 
+    @property
+    def seconds(self) -> float:
+        """Since the fit began, without the time in which it stood still."""
+        return time.monotonic() - self.began
+
+    def skip(self, phase: str, count: int, seconds: float) -> None:
+        """Count units of a phase that were done before, when the fit had taken `seconds`."""
+        self.index += count
+        self.done += count * self.plan[phase][1]
+        self.began -= seconds
+
     def step(
         self,
         phase: str,
@@ -26,6 +37,6 @@ class Clock:
     ) -> Step:
         self.index += 1
         self.done += self.plan[phase][1]
-        seconds = time.monotonic() - self.began
+        seconds = self.seconds
         left = seconds / self.done * max(0.0, self.work - self.done)
         return Step(phase, self.index, self.total, losses or {}, forget, retain, seconds, left)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,21 +95,32 @@ def sync(path: Path) -> None:
 
 
 # -- locks ------------------------------------------------------------------------------------------------------------
+#
+# The system's own (flock): it gives them back when their holder dies, however that happens, so none is ever stale. A
+# library such as filelock has the same beneath, but no locks that many hold together, which looking needs.
 
 
-def lock_alone(path: Path) -> IO[bytes] | None:
+def lock_alone(path: Path, patience: float = 0.0) -> IO[bytes] | None:
     """Lock a file, made if need be, until the result is closed or the process ends; None if somebody holds it.
+
+    Args:
+        patience: seconds to try again. Who looks whether a lock is held, holds it for a moment.
 
     Raises:
         OSError: the file cannot be opened.
     """
     file = _open_lock(path)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < end:
+                time.sleep(0.005)
+                continue
+            file.close()
+            return None
+        return file
 
 
 def lock_shared(path: Path) -> IO[bytes]:

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.data.strict_json import to_json
 from unlearn_core.runs.errors import RunDamaged, RunNotReady
-from unlearn_core.runs.files import is_locked, lock_alone, lock_shared, storing, sync, write_file
+from unlearn_core.runs.files import lock_alone, lock_shared, storing, sync, write_file
 from unlearn_core.runs.requests import write_request
 from unlearn_core.runs.run import (
     CONFIG,
@@ -40,6 +40,9 @@ from unlearn_core.runs.run import (
 from unlearn_core.vlm.errors import RunNotFound
 
 ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+
+PATIENCE = 0.5
+"""Seconds; to look whether a run is going takes microseconds."""
 
 logger = logging.getLogger(__name__)
 
@@ -94,15 +97,22 @@ class Workspace:
     def runs(self) -> list[Run]:
         """All runs, newest first, whoever made them. One that cannot be read is noted in the log and left out."""
         found = []
-        for folder in self.root.iterdir() if self.root.is_dir() else ():
-            if ID.fullmatch(folder.name):
-                try:
-                    found.append(self.run(folder.name))
-                except RunNotFound:  # deleted a moment ago
-                    continue
-                except RunDamaged:
-                    logger.warning("Run %s cannot be read and is left out.", folder.name)
+        for run_id in self.ids():
+            try:
+                found.append(self.run(run_id))
+            except RunNotFound:  # deleted a moment ago
+                continue
+            except RunDamaged:
+                logger.warning("Run %s cannot be read and is left out.", run_id)
         return sorted(found, key=lambda run: (run.info.created, run.id), reverse=True)
+
+    def ids(self) -> list[str]:
+        """Of all runs, in no order and without reading them."""
+        return [name for name in os.listdir(self.root) if ID.fullmatch(name)] if self.root.is_dir() else []
+
+    def info_path(self, run_id: str) -> Path:
+        """The file that changes when a run is called otherwise."""
+        return self._folder(run_id) / INFO
 
     def run(self, run_id: str) -> Run:
         """Look up one run, whoever made it.
@@ -116,6 +126,27 @@ class Workspace:
             content = read_json(folder / INFO)
             return Run(folder, RunInfo(**{**content, "subjects": tuple(content["subjects"])}))
 
+    def take(self, run_id: str) -> Run:
+        """Make a run that was paused or failed this process's own, queued again.
+
+        Raises:
+            RunNotFound: no run by that id.
+            RunNotReady: it is going, is done or was cancelled.
+            StorageFailed: the folder must not be written to.
+        """
+        run = self.run(run_id)
+        held = self._alone(run.folder)
+        if held is None:
+            raise RunNotReady("Another program is working on this run. Please pause it first.")
+        state = run.written_status().state
+        if state.over and not state.resumable:
+            held.close()
+            raise RunNotReady(f"This run cannot go on: it is {state}. Please start a new one like it.")
+        taken = Run(run.folder, run.info, held)
+        taken.drop_wish()
+        taken.set_state(RunState.QUEUED)
+        return taken
+
     def delete(self, run_id: str) -> None:
         """Remove a run with all its pictures.
 
@@ -125,13 +156,24 @@ class Workspace:
             StorageFailed: it must not be removed.
         """
         folder = self._folder(run_id)
-        if is_locked(folder / LOCK):
+        held = self._alone(folder)
+        if held is None:
             raise RunNotReady("This run is still going. Please cancel it before you delete it.")
-        with storing(), self._changing():
+        with held, storing(), self._changing():
             # Renamed first, so that nobody meets half a run; what a crash leaves is removed with the next change.
             gone = self.root / f"{UNFINISHED}{secrets.token_hex(4)}"
             os.rename(folder, gone)
             shutil.rmtree(gone)
+
+    @staticmethod
+    def _alone(folder: Path) -> IO[bytes] | None:
+        """The run's lock, if nobody works on it. Raises RunNotFound for one that was removed meanwhile."""
+        with reading(folder):
+            held = lock_alone(folder / LOCK, PATIENCE)
+            if held is not None and os.fstat(held.fileno()).st_ino != (folder / LOCK).stat().st_ino:
+                held.close()
+                raise LookupError("another run's lock")
+        return held
 
     def _folder(self, run_id: str) -> Path:
         folder = self.root / run_id if ID.fullmatch(run_id) else None

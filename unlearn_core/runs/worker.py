@@ -4,43 +4,39 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods import module_from_pretrained
-from unlearn_core.methods.base import Method, Module, Step
+from unlearn_core.methods.base import Method, Module
+from unlearn_core.methods.options import from_values
 from unlearn_core.runs.errors import RunDamaged, RunNotReady
-from unlearn_core.runs.run import Run, RunState, Status
+from unlearn_core.runs.fitting import OFTEN, carry_out, trace
+from unlearn_core.runs.run import Run, RunState, Status, Wish
 from unlearn_core.runs.store import Workspace
+from unlearn_core.runs.tracking import Tracker
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.errors import StorageFailed, StudioError
-from unlearn_core.vlm.room import short_of_memory
+from unlearn_core.vlm.errors import StorageFailed
 
 IN_MEMORY = 4
 """Modules kept in memory, latest used first; a page rarely compares more at a time."""
 
-NO_MEMORY = "There was not enough memory. Please use fewer pictures or a smaller batch and start again."
-UNEXPECTED = "The run stopped because of an unexpected error. Its kind and place are in the program's log."
-
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Job:
-    """A fit that waits or is going. `stop` is set when it is to be cancelled."""
+    """A fit that waits or is going, and what this process wants of it."""
 
     run: Run
     vlm: VLM
-    request: ForgetRequest
     method: Method
     config: Any
-    stop: threading.Event = field(default_factory=threading.Event)
+    wish: Wish | None = None
 
 
 class Worker:
@@ -48,11 +44,19 @@ class Worker:
 
     Args:
         load_module: reads a module from the folder that its `save_pretrained` wrote.
+        trackers: are told the numbers of each step.
+        often: least seconds between two checkpoints of a run; 0 for one after each step.
     """
 
-    def __init__(self, workspace: Workspace, load_module: Callable[[Path], Module] = module_from_pretrained) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        load_module: Callable[[Path], Module] = module_from_pretrained,
+        trackers: Sequence[Tracker] = (),
+        often: float = OFTEN,
+    ) -> None:
         self.workspace = workspace
-        self._load = load_module
+        self._load, self._trackers, self._often = load_module, trackers, often
         self._modules: OrderedDict[str, Module] = OrderedDict()
         self._waiting: deque[Job] = deque()
         self._current: Job | None = None
@@ -69,32 +73,63 @@ class Worker:
             RuntimeError: the worker is closed.
         """
         run = self.workspace.create(method.name, title, request, config, vlm.name)
-        with self._change:
-            if self._closed:
-                run.set_state(RunState.CANCELLED)
-                raise RuntimeError("the worker is closed")
-            self._waiting.append(Job(run, vlm, request, method, config))
-            self._change.notify()
+        self._queue(Job(run, vlm, method, config))
         return run
 
-    def cancel(self, run_id: str) -> None:
-        """Cancel a run: at once if it waits, at its next step if it is going. A run that is over stays as it is.
+    def resume(self, run_id: str, vlm: VLM, method: Method) -> Run:
+        """Queue a run that was paused or failed, whoever started it; it goes on where it was.
 
         Raises:
             RunNotFound: no run by that id.
-            RunNotReady: another program is working on it.
+            RunNotReady: it is going, is done or was cancelled.
+            RunDamaged, BadOption: its options can no longer be read.
+            RuntimeError: the worker is closed.
         """
+        config = from_values(method.config, self.workspace.run(run_id).config())
+        run = self.workspace.take(run_id)
+        self._queue(Job(run, vlm, method, config))
+        return run
+
+    def _queue(self, job: Job) -> None:
+        with self._change:
+            if self._closed:
+                job.run.set_state(RunState.CANCELLED)
+                raise RuntimeError("the worker is closed")
+            self._waiting.append(job)
+            self._change.notify()
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run: at once if it waits here, after its next step if it is going, also in another program.
+
+        A paused run is cancelled too, and can then no longer be resumed. One that is over otherwise stays as it is.
+
+        Raises:
+            RunNotFound: no run by that id.
+            StorageFailed: the program that works on it could not be told.
+        """
+        if self._ask_for(run_id, Wish.CANCEL) and self.workspace.run(run_id).state is RunState.PAUSED:
+            self.workspace.take(run_id).set_state(RunState.CANCELLED)
+
+    def pause(self, run_id: str) -> None:
+        """As `cancel`, but the run can be resumed, also after a restart. One that is over stays as it is."""
+        self._ask_for(run_id, Wish.PAUSE)
+
+    def _ask_for(self, run_id: str, wish: Wish) -> bool:
+        """Whether nobody works on the run."""
         with self._change:
             if self._current is not None and self._current.run.id == run_id:
-                self._current.stop.set()
-                return
+                self._current.wish = wish
+                return False
             for job in self._waiting:
                 if job.run.id == run_id:
                     self._waiting.remove(job)
-                    self._end(job.run, Status(RunState.CANCELLED))
-                    return
-            if not self.workspace.run(run_id).state.over:
-                raise RunNotReady("This run was started by another program. Please cancel it there.")
+                    self._end(job.run, Status(wish.end))
+                    return False
+        run = self.workspace.run(run_id)
+        if run.state.over:
+            return True
+        run.ask_for(wish)
+        return False
 
     def active(self) -> Run | None:
         """The run whose fit is going now."""
@@ -127,55 +162,43 @@ class Worker:
         return module
 
     def close(self) -> None:
-        """Cancel what waits and what is going, and wait until that has taken effect."""
+        """Pause what waits and what is going, and wait until that has taken effect."""
         with self._change:
             self._closed = True
             while self._waiting:
-                self._end(self._waiting.popleft().run, Status(RunState.CANCELLED))
+                self._end(self._waiting.popleft().run, Status(RunState.PAUSED))
             if self._current is not None:
-                self._current.stop.set()
+                self._current.wish = self._current.wish or Wish.PAUSE
             self._change.notify()
         self._thread.join()
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while self._take():
-            self._one()
+        while (job := self._take()) is not None:
+            status, module = carry_out(
+                job.run,
+                job.vlm,
+                job.method,
+                job.config,
+                wish=lambda job=job: job.wish,
+                trackers=self._trackers,
+                often=self._often,
+            )
+            if module is not None:
+                self._remember(job.run.id, module)
+            with self._change:
+                self._current = None
+                self._end(job.run, status)
 
-    def _take(self) -> bool:
-        """Wait for a job and make it the current one; False when the worker is closed."""
+    def _take(self) -> Job | None:
+        """Wait for a job and make it the current one; None when the worker is closed."""
         with self._change:
             self._change.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
-                return False
+                return None
             self._current = self._waiting.popleft()
-            return True
-
-    def _one(self) -> None:
-        job = self._current
-        assert job is not None
-        try:
-            status = self._fit(job)
-        except BaseException as error:  # whatever a method raises, the next run must still be able to go
-            logger.error("Run %s failed.\n%s", job.run.id, trace(error))
-            status = Status(RunState.FAILED, sentence(error))
-        with self._change:
-            self._current = None
-            self._end(job.run, status)
-
-    def _fit(self, job: Job) -> Status:
-        job.run.set_state(RunState.RUNNING)
-        fit = job.method.start(job.vlm, job.request, job.config)
-        # `Fit` promises that its iterator can be closed; the type Iterator cannot say so.
-        with closing(cast(Generator[Step], iter(fit))) as steps:
-            for step in steps:
-                job.run.append(step)
-                if job.stop.is_set():
-                    return Status(RunState.CANCELLED)
-        job.run.save(fit.module, fit.report)
-        self._remember(job.run.id, fit.module)
-        return Status(RunState.DONE)
+            return self._current
 
     def _end(self, run: Run, status: Status) -> None:
         try:
@@ -191,22 +214,3 @@ class Worker:
             self._modules.move_to_end(run_id)
             if len(self._modules) > IN_MEMORY:
                 self._modules.popitem(last=False)
-
-
-def sentence(error: BaseException) -> str:
-    """What a user is told about an error."""
-    if isinstance(error, StudioError):
-        return str(error)
-    return NO_MEMORY if short_of_memory(error) else UNEXPECTED
-
-
-def trace(error: BaseException) -> str:
-    """Where an error and its causes came from, without their texts: those may quote names or answers of the request."""
-    parts: list[str] = []
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        parts.append("".join(traceback.format_tb(cause.__traceback__)) + type(cause).__qualname__)
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return "\ncaused by\n".join(parts)

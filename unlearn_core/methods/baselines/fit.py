@@ -17,8 +17,9 @@ from unlearn_core.methods.baselines.adapter import adapted, first_factors, has_a
 from unlearn_core.methods.baselines.config import BaselineConfig, NpoConfig, RetainConfig
 from unlearn_core.methods.baselines.losses import ascent, log_probability, negative_preference
 from unlearn_core.methods.baselines.module import LoraModule
-from unlearn_core.methods.baselines.schedule import pace, shuffled
+from unlearn_core.methods.baselines.schedule import Shuffled, pace
 from unlearn_core.methods.baselines.seen import Seen
+from unlearn_core.methods.checkpoint import Course, Resumable
 from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
@@ -48,7 +49,7 @@ class Objective:
     retain: Literal["nothing", "answers", "divergence"]
 
 
-class BaselineFit:
+class BaselineFit(Resumable):
     """One fit of a baseline. The original model stays frozen; a decoder that shares its weights carries the factors.
 
     What stays are retained questions and, as for the other methods, those about the forgotten that must stay right.
@@ -125,9 +126,11 @@ class BaselineFit:
         optimiser = torch.optim.AdamW(factors, lr=config.rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: pace(i, config.steps))
         probe_every = max(1, min(PROBE_EVERY, config.steps // 4))
-        going = shuffled(len(self.request.forget), config.batch, self.rng)
+        going = Shuffled(len(self.request.forget), config.batch, self.rng)
         staying = self._staying()
-        for i in range(config.steps):
+        orders = {"going": going} if staying is None else {"going": going, "staying": staying}
+        course = Course(clock, TRAIN, factors, optimiser, schedule, self.rng, orders)
+        for i in range(self._follow(course), config.steps):
             with fast_matmul(self.student.device):
                 losses = {"forget": self._forget(next(going))}
                 if staying is not None:
@@ -150,11 +153,11 @@ class BaselineFit:
                 return
             yield step
 
-    def _staying(self) -> Iterator[list[int]] | None:
+    def _staying(self) -> Shuffled | None:
         if self.objective.retain == "nothing":
             return None
         assert isinstance(self.config, RetainConfig)
-        return shuffled(len(self.stays), self.config.retain_batch, self.rng)
+        return Shuffled(len(self.stays), self.config.retain_batch, self.rng)
 
     def _forget(self, places: list[int]) -> Float[Tensor, ""]:
         """This process's part of the loss."""

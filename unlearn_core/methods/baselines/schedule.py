@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +11,24 @@ WARM_UP = 0.06
 """Share of the steps. [benchmarks]"""
 
 
-def shuffled(count: int, size: int, rng: np.random.Generator) -> Iterator[list[int]]:
+class Shuffled:
     """Endless batches of `size` places out of `count`: each place comes once before any comes again."""
-    waiting: list[int] = []
-    while True:
-        while len(waiting) < size:
-            waiting += rng.permutation(count).tolist()
-        yield waiting[:size]
-        del waiting[:size]
+
+    def __init__(self, count: int, size: int, rng: np.random.Generator) -> None:
+        self.count, self.size, self.rng = count, size, rng
+        self.waiting: list[int] = []
+
+    def __next__(self) -> list[int]:
+        while len(self.waiting) < self.size:
+            self.waiting += self.rng.permutation(self.count).tolist()
+        batch, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"waiting": self.waiting}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.waiting = state["waiting"]
 
 
 def pace(step: int, steps: int) -> float:

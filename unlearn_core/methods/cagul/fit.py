@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from unlearn_core.methods.cagul.layers import layers_of
 from unlearn_core.methods.cagul.module import CagulModule, below
 from unlearn_core.methods.cagul.pictures import HARD_VIEWS, Shot, gate_shots, hard_shots, retained_subjects
 from unlearn_core.methods.cagul.training import Training
+from unlearn_core.methods.checkpoint import Resumable
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
@@ -35,7 +37,7 @@ ASK, TRAIN = "Asking about strangers", "Training the token encoder"
 PROBES = 32
 
 
-class CagulFit:
+class CagulFit(Resumable):
     """One fit of CAGUL. The model stays frozen: all that does not depend on what is trained is computed once and kept.
 
     On a VLM that sees through CAGUL already, the fit is that of the model below, and touches nothing that is attached.
@@ -151,7 +153,11 @@ class CagulFit:
         training = Training(self.frozen, self.request, self.config, self.encoder, self.instead, self.rng, self.world)
         steps = self.config.steps
         probe_every = max(1, min(40, steps // 4))
-        for i in range(steps):
+        at_first = copy.deepcopy(self.rng)
+        done = self._follow(training.course(clock, TRAIN))
+        with fast_matmul(self.vlm.device):
+            training.recall(done, at_first)
+        for i in range(done, steps):
             with fast_matmul(self.vlm.device):
                 losses = training.losses()
             training.step(losses)

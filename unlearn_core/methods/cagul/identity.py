@@ -45,6 +45,13 @@ class Adversary:
         sides = centres - centres.mean(0)
         return ((x - seen.mean(0)) * sides[labels.to(x.device)]).mean()
 
+    def state_dict(self) -> dict[str, Any]:
+        state = {"known": self.known, "centres": self.centres, "scale": self.scale}
+        return {name: value for name, value in state.items() if value is not None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.known, self.centres, self.scale = state["known"], state.get("centres"), state.get("scale")
+
     def _follow(self, x: Float[Tensor, "b f"], labels: Int[Tensor, " b"]) -> Float[Tensor, "c f"]:
         """Move the means of the subjects that are in the batch: all the way at first sight, then a fifth of it."""
         centres = x.mean(0).repeat(len(self.known), 1) if self.centres is None else self.centres.clone()

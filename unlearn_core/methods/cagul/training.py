@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +15,11 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods.cagul.cache import Frozen
 from unlearn_core.methods.cagul.config import CagulConfig
 from unlearn_core.methods.cagul.encoder import TokenEncoder
-from unlearn_core.methods.cagul.identity import Adversary, identity_report, pooled, witnesses
+from unlearn_core.methods.cagul.identity import Adversary, Witness, identity_report, pooled, witnesses
 from unlearn_core.methods.cagul.instead import Instead
+from unlearn_core.methods.checkpoint import Course
 from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence
+from unlearn_core.methods.progress import Clock
 from unlearn_core.methods.world import World
 from unlearn_core.vlm.batch import Batch
 
@@ -24,6 +27,16 @@ T = TypeVar("T")
 
 READ_AT_ONCE = 32
 """Pictures per step that the adversary reads. They need no language model: their tokens and the choice of them are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a step is about, the same in all processes: examples and what should be said, retained ones, and witnesses."""
+
+    going: list[tuple[Example, str]]
+    staying: list[tuple[Example, str]]
+    retained: list[Example]
+    witnesses: list[Witness]
 
 
 class Training:
@@ -52,23 +65,51 @@ class Training:
 
     def losses(self) -> dict[str, Float[Tensor, ""]]:
         """This process's part of the loss terms of one step, by name."""
-        config = self.config
-        keep = self._draw(self.request.keep, config.batch // 2) if config.keep_weight and self.request.keep else []
-        forget = self._draw(self.request.forget, max(1, config.batch - len(keep)))
-        asked = [(e, self.instead(e, int(self.rng.integers(1 << 20)))) for e in forget]
-        going, share = self.world.deal(asked)
-        staying, share_kept = self.world.deal([(e, e.answer) for e in keep])
+        drawn = self._drawn(self.rng)
+        going, share = self.world.deal(drawn.going)
+        staying, share_kept = self.world.deal(drawn.staying)
         examples, says = zip(*going, *staying, strict=True)
         logits, batch = self._edited_logits(examples, says)
         each = answer_cross_entropy(logits, batch.targets or ())
         losses = {"forget": share * each[: len(going)].mean()}
         if staying:
             losses["keep"] = share_kept * each[len(going) :].mean()
-        if config.retain_weight or config.kl_weight:
-            losses |= self._retain_losses()
+        if drawn.retained:
+            losses |= self._retain_losses(drawn.retained)
         if self.adversary is not None:
-            losses["adversary"] = self._adversary_loss(self.adversary)
+            losses["adversary"] = self._adversary_loss(self.adversary, drawn.witnesses)
         return losses
+
+    def _drawn(self, rng: np.random.Generator) -> Drawn:
+        config = self.config
+        keep = _draw(self.request.keep, config.batch // 2, rng) if config.keep_weight and self.request.keep else []
+        forget = _draw(self.request.forget, max(1, config.batch - len(keep)), rng)
+        return Drawn(
+            [(e, self.instead(e, int(rng.integers(1 << 20)))) for e in forget],
+            [(e, e.answer) for e in keep],
+            _draw(self.retain, config.batch, rng) if config.retain_weight or config.kl_weight else [],
+            [] if self.adversary is None else _draw(self.witnesses, READ_AT_ONCE, rng),
+        )
+
+    def course(self, clock: Clock, phase: str) -> Course:
+        others = {} if self.adversary is None else {"adversary": self.adversary}
+        return Course(clock, phase, self.parameters, self.optimiser, self.schedule, self.rng, others)
+
+    @torch.no_grad()
+    def recall(self, steps: int, rng: np.random.Generator) -> None:
+        """Look at the frozen model as the first steps did. What it says of a question depends in the last bits on the
+        others in its batch, so that a fit which goes on must see each in the batch where it first came."""
+        for _ in range(steps):
+            drawn = self._drawn(rng)
+            pairs = [*self.world.deal(drawn.going)[0], *self.world.deal(drawn.staying)[0]]
+            self._picked([e for e, _ in pairs])
+            if drawn.retained:
+                shown = self.world.deal(drawn.retained)[0]
+                self._picked(shown)
+                if self.config.kl_weight:
+                    self.frozen.reference(shown, [e.answer for e in shown])
+            if drawn.witnesses:
+                self._picked([w.example for w in drawn.witnesses])
 
     def step(self, losses: dict[str, Float[Tensor, ""]]) -> None:
         """One step of the encoder on the weighted sum, and on what it is in the other processes."""
@@ -95,9 +136,9 @@ class Training:
             after = torch.stack([pooled(x) for x in self._transformed(examples)])
         return identity_report(before, after, labels, pictures)
 
-    def _retain_losses(self) -> dict[str, Float[Tensor, ""]]:
+    def _retain_losses(self, retained: Sequence[Example]) -> dict[str, Float[Tensor, ""]]:
         """What happens to retained pictures should the gate flag them."""
-        shown, share = self.world.deal(self._draw(self.retain, self.config.batch))
+        shown, share = self.world.deal(retained)
         says = [e.answer for e in shown]
         logits, batch = self._edited_logits(shown, says)
         targets = batch.targets or ()
@@ -107,14 +148,10 @@ class Training:
             losses["kl"] = share * answer_divergence(logits, plain, [len(t) for t in targets]).mean()
         return losses
 
-    def _adversary_loss(self, adversary: Adversary) -> Float[Tensor, ""]:
+    def _adversary_loss(self, adversary: Adversary, drawn: Sequence[Witness]) -> Float[Tensor, ""]:
         """Its probe follows the means of whole batches, so every process reads all of it and counts an equal part."""
-        drawn = self._draw(self.witnesses, READ_AT_ONCE)
         features = torch.stack([pooled(x) for x in self._transformed([w.example for w in drawn])])
         return adversary.loss(features, torch.tensor([w.label for w in drawn])) / self.world.size
-
-    def _draw(self, items: Sequence[T], count: int) -> list[T]:
-        return [items[i] for i in self.rng.integers(len(items), size=count)]
 
     def _edited_logits(
         self, examples: Sequence[Example], answers: Sequence[str]
@@ -131,3 +168,7 @@ class Training:
 
     def _picked(self, examples: Sequence[Example]) -> list[Float[Tensor, "k d"]]:
         return [t[c] for t, c in zip(self.frozen.tokens(examples), self.frozen.chosen(examples), strict=True)]
+
+
+def _draw(items: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
+    return [items[i] for i in rng.integers(len(items), size=count)]

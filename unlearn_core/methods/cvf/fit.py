@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.base import Step
+from unlearn_core.methods.checkpoint import Course, Resumable
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import Pooling
 from unlearn_core.methods.cvf.losses import Losses
@@ -34,7 +35,7 @@ READ, SPACE, TRAIN = "Reading pictures", "Finding the null spaces", "Training th
 PROBES = 32
 
 
-class CvfFit:
+class CvfFit(Resumable):
     """One fit of CVF + NCU. The original stays as it is: a copy of the tower is trained.
 
     Args:
@@ -176,7 +177,8 @@ class CvfFit:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps, eta_min=config.rate * 0.02)
         probe_every = max(1, min(60, config.steps // 4))
         probes = spread(self.request.forget, PROBES), spread(self.request.retain, PROBES)
-        for i in range(config.steps):
+        course = Course(clock, TRAIN, parameters, optimiser, schedule, self.rng)
+        for i in range(self._follow(course), config.steps):
             with self.student.step(), fast_matmul(self.vlm.device):
                 values = losses()
             optimiser.zero_grad()

@@ -1,0 +1,224 @@
+"""Page Runs: all runs of the workspace, whoever started them, and what can be done with each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from components import figures, fits, html
+from components.handlers import plainly
+from components.runs_table import STANDS, Listing, table
+from components.studio import Studio
+from components.widgets import clickable, picked
+from unlearn_core.methods import ALL_METHODS
+from unlearn_core.runs import Run, RunDamaged, RunState
+from unlearn_core.vlm.errors import BadRequest, RunNotFound
+
+POLL = 2.0
+"""Seconds between two looks while the page is open."""
+PAGE = 25
+"""Runs shown at a time."""
+POINTS = 300
+"""Most points of a curve."""
+
+
+class RunsPage:
+    """Elements other pages need: `chosen` (the id of the run that is shown), `compare` and `again` (buttons), `timer`."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio, self.listing = studio, Listing(studio.workspace)
+        gr.HTML(
+            html.intro(
+                "All runs of this workspace, also those that the command line started.",
+                "Choose one to watch it, to go on with it, or to use it again.",
+            )
+        )
+        self.chosen, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)
+        self.count, self.drawn = gr.State(PAGE), gr.State(0)
+        with gr.Row(elem_classes="columns"):
+            with gr.Column(scale=7, min_width=300):
+                with gr.Row():
+                    self.words = gr.Textbox(
+                        label="Search",
+                        placeholder="Name, note or method",
+                        scale=3,
+                        min_width=160,
+                        elem_id="runs-search",
+                    )
+                    self.stands = gr.Dropdown(
+                        list(STANDS),
+                        value="All",
+                        label="State",
+                        filterable=False,
+                        scale=1,
+                        min_width=120,
+                        elem_id="runs-state",
+                    )
+                self.rows = clickable(elem_id="runs-table")
+                self.more = gr.Button("Show more", visible=False, elem_id="runs-more")
+            with gr.Column(
+                scale=5, min_width=300, visible=False, elem_classes="closer", elem_id="runs-one"
+            ) as self.one:
+                self.progress = gr.HTML(elem_id="runs-progress")
+                with gr.Row():
+                    self.compare = gr.Button("Compare before and after", variant="primary", elem_id="runs-compare")
+                    self.again = gr.Button("Use again with other options", elem_id="runs-again")
+                with gr.Row():
+                    self.resume = gr.Button("Go on", variant="primary", min_width=90, elem_id="runs-resume")
+                    self.pause = gr.Button("Pause", min_width=90, elem_id="runs-pause")
+                    self.cancel = gr.Button("Cancel", min_width=90, elem_id="runs-cancel")
+                    self.delete = gr.Button("Delete", min_width=90, elem_id="runs-delete")
+                self.probes = gr.Plot(show_label=False, elem_id="runs-probes")
+                self.losses = gr.Plot(show_label=False, elem_id="runs-losses")
+                self.title = gr.Textbox(label="Name", max_length=200, elem_id="runs-title")
+                self.note = gr.Textbox(label="Note", lines=2, max_lines=8, max_length=4000, elem_id="runs-note")
+                self.save = gr.Button("Save name and note", elem_id="runs-save")
+                self.report = gr.HTML(elem_id="runs-report")
+        self.timer = gr.Timer(POLL, active=False)
+        self._wire()
+
+    def _wire(self) -> None:
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        self.asked = asked = [self.words, self.stands, self.count, self.chosen]
+        listed = [self.rows, self.more, self.count, self.drawn]
+        buttons = [self.compare, self.again, self.resume, self.pause, self.cancel, self.delete]
+        texts = [self.title, self.note]
+        live = [self.chosen, self.seen, self.armed, self.one, self.progress, self.probes, self.losses, self.report]
+        self.shown = [*live, *buttons]
+        self.view = [*listed, *self.shown, *texts, self.timer]
+        gr.on(
+            [self.words.input, self.stands.input], self._search, [self.words, self.stands, self.chosen], listed, **quiet
+        )
+        self.more.click(self._further, asked, listed, **quiet)
+        self.rows.select(self._open, [self.words, self.stands, self.count], [*listed, *self.shown, *texts], **quiet)
+        self.timer.tick(self._tick, [*asked, self.seen, self.drawn], [*listed, *self.shown], queue=False, **quiet)
+        everything = [*listed, *self.shown]
+        self.pause.click(self._pause, self.chosen, self.pause, **quiet)
+        self.cancel.click(self._cancel, [*asked], everything, **quiet)
+        self.resume.click(self._resume, [*asked], everything, **quiet)
+        self.delete.click(self._delete, [*asked, self.armed], everything, **quiet)
+        self.save.click(self._describe, [*asked, self.title, self.note], everything, **quiet)
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    @plainly
+    def refresh(self, words: str, stands: str, count: int, chosen: str) -> Any:
+        """When the page is opened."""
+        return {**self._listed(words, stands, count, chosen), **self._live(chosen), self.timer: gr.Timer(active=True)}
+
+    @staticmethod
+    def left(event: gr.SelectData) -> Any:
+        """When some page is opened: nobody looks at this one while another is."""
+        return gr.skip() if event.value == "Runs" else gr.Timer(active=False)
+
+    @plainly
+    def _search(self, words: str, stands: str, chosen: str) -> Any:
+        return self._listed(words, stands, PAGE, chosen)
+
+    @plainly
+    def _further(self, words: str, stands: str, count: int, chosen: str) -> Any:
+        return self._listed(words, stands, count + PAGE, chosen)
+
+    @plainly
+    def _open(self, words: str, stands: str, count: int, event: gr.EventData) -> Any:
+        run = self.studio.workspace.run(picked(event))
+        texts = {self.title: run.info.title, self.note: run.info.note}
+        return {**self._listed(words, stands, count, run.id), **self._live(run.id), **texts}
+
+    @plainly
+    def _tick(self, words: str, stands: str, count: int, chosen: str, seen: str, drawn: int) -> Any:
+        """What changed since the last look."""
+        listed = self._listed(words, stands, count, chosen)
+        try:
+            live = self._live(chosen, seen)
+        except RunDamaged:  # said once, when it was chosen; not at every look
+            live = self._nothing()
+        return {**({} if listed[self.drawn] == drawn else listed), **live}
+
+    @plainly
+    def _pause(self, chosen: str) -> Any:
+        self.studio.worker.pause(chosen)
+        return gr.Button("Pausing after this step …", interactive=False)
+
+    @plainly
+    def _cancel(self, *asked: Any) -> Any:
+        self.studio.worker.cancel(asked[-1])
+        return {
+            **self._listed(*asked),
+            **self._live(asked[-1]),
+            self.cancel: gr.Button("Cancelling …", interactive=False),
+        }
+
+    @plainly
+    def _resume(self, *asked: Any) -> Any:
+        run = self.studio.workspace.run(asked[-1])
+        if not self.studio.fits(run):
+            raise BadRequest(f"This run was made on another model. Please load it first: {run.info.model}")
+        if run.info.method not in ALL_METHODS:
+            raise BadRequest("This run is of a method that this version does not know.")
+        self.studio.worker.resume(run.id, self.studio.vlm, ALL_METHODS[run.info.method])
+        return {**self._listed(*asked), **self._live(run.id)}
+
+    @plainly
+    def _delete(self, words: str, stands: str, count: int, chosen: str, armed: bool) -> Any:
+        """The first press asks, the second deletes."""
+        if not armed:
+            return {self.armed: True, self.delete: gr.Button("Delete it with its pictures and its result?")}
+        self.studio.workspace.delete(chosen)
+        return {**self._listed(words, stands, count, ""), **self._nothing()}
+
+    @plainly
+    def _describe(self, words: str, stands: str, count: int, chosen: str, title: str, note: str) -> Any:
+        self.studio.workspace.run(chosen).describe(title, note)
+        return {**self._listed(words, stands, count, chosen), **self._live(chosen)}
+
+    # -- what is shown ------------------------------------------------------------------------------------------------
+
+    def _listed(self, words: str, stands: str, count: int, chosen: str) -> dict[Any, Any]:
+        found = self.listing.find(words, stands)
+        left = len(found) - count
+        rows = table(self.listing.rows(found[:count]), chosen)
+        return {
+            self.rows: rows,
+            self.drawn: hash((rows, left)),
+            self.more: gr.Button(f"Show more ({left})", visible=left > 0),
+            self.count: count,
+        }
+
+    def _live(self, chosen: str, seen: str = "") -> dict[Any, Any]:
+        """One run as it is now; nothing where nothing changed since `seen`."""
+        try:
+            run = self.studio.workspace.run(chosen)
+            return self._one(run, seen)
+        except RunNotFound:  # none is chosen, or somebody deleted it
+            return self._nothing()
+
+    def _one(self, run: Run, seen: str) -> dict[Any, Any]:
+        status, steps = run.status, run.events()
+        now = f"{run.id} {status.state} {len(steps)} {run.info.title}"
+        if now == seen:
+            return {self.seen: seen}
+        state, done = status.state, status.state is RunState.DONE
+        shown = {
+            self.chosen: run.id,
+            self.seen: now,
+            self.one: gr.Column(visible=True),
+            self.progress: fits.progress(run, state, status.message, steps),
+            self.report: fits.report(run.report()) if done else "",
+            self.compare: gr.Button(visible=done and self.studio.fits(run)),
+            self.again: gr.Button(visible=run.info.method in ALL_METHODS),
+            self.resume: gr.Button(visible=state.resumable),
+            self.pause: gr.Button("Pause", visible=not state.over, interactive=True),
+            self.cancel: gr.Button("Cancel", visible=not state.over or state is RunState.PAUSED, interactive=True),
+            self.probes: gr.Plot(figures.probes(steps), visible=True) if steps else gr.Plot(visible=False),
+            self.losses: gr.Plot(visible=False),
+        }
+        if any(step.losses for step in steps):
+            shown[self.losses] = gr.Plot(figures.losses(steps[:: max(1, len(steps) // POINTS)]), visible=True)
+        if state.over or not seen.startswith(run.id):
+            shown |= {self.armed: False, self.delete: gr.Button("Delete", visible=state.over)}
+        return shown
+
+    def _nothing(self) -> dict[Any, Any]:
+        return {self.chosen: "", self.seen: "", self.armed: False, self.one: gr.Column(visible=False)}
