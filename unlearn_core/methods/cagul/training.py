@@ -42,6 +42,7 @@ class Training:
         self.frozen, self.request, self.config, self.world = frozen, request, config, world
         self.encoder, self.instead, self.rng = encoder, instead, rng
         self.retain = [e for e in request.retain if e.image is not None]
+        self.keep = (*request.keep, *request.beside)
         self.witnesses = witnesses(request)
         self.parameters = list(encoder.parameters())
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.rate, weight_decay=0.0)
@@ -53,7 +54,7 @@ class Training:
     def losses(self) -> dict[str, Float[Tensor, ""]]:
         """This process's part of the loss terms of one step, by name."""
         config = self.config
-        keep = self._draw(self.request.keep, config.batch // 2) if config.keep_weight and self.request.keep else []
+        keep = self._draw(self.keep, config.batch // 2) if config.keep_weight and self.keep else []
         forget = self._draw(self.request.forget, max(1, config.batch - len(keep)))
         asked = [(e, self.instead(e, int(self.rng.integers(1 << 20)))) for e in forget]
         going, share = self.world.deal(asked)
