@@ -50,6 +50,12 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
 
         # From page to page.
         inspect.forget.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
+
+        @plainly
+        def taken(request: gr.Request) -> Any:
+            return {**forget.take(request), tabs: go("forget")}
+
+        inspect.this.click(taken, None, [*forget.own.drawn, forget.panel, tabs], **QUIET)
         forget.onward.click(lambda: go("unlearn"), None, tabs, **QUIET)
         unlearn.onward.click(
             lambda run: (go("compare"), compare.refresh(RUN + run)), unlearn.watched, [tabs, compare.result], **QUIET

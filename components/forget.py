@@ -70,6 +70,10 @@ class ForgetPage:
             **self.own.turned(request),
         }
 
+    def take(self, request: gr.Request) -> dict[Any, Any]:
+        """The answer on the page Inspect as part of a request of one's own. Raises BadRequest, Gone."""
+        return {**self.own.take(request), self.panel: gr.Accordion(open=True)}
+
     @plainly
     def _changed(self, marked: list[str]) -> Any:
         some = bool(marked)

@@ -133,7 +133,8 @@ def same_picture(draft: Draft) -> Iterable[Finding]:
 def looks_alike(draft: Draft) -> Iterable[Finding]:
     """Pictures to retain that the model sees closer to somebody to forget than that person's own pictures are."""
     statistics = draft.statistics
-    staying = [(i, e) for i, e in _pictures(draft.retain) if statistics and id(i) in statistics]
+    shared = {id(e.image) for e in draft.forget}
+    staying = [(i, e) for i, e in _pictures(draft.retain) if statistics and id(i) in statistics and id(i) not in shared]
     for examples in _by_subject(draft.forget).values():
         own = [statistics[id(i)] for i in distinct_images(examples) if statistics and id(i) in statistics]
         if statistics is None or len(own) < 2 or not staying:
