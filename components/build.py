@@ -14,6 +14,7 @@ from components.forget import ForgetPage
 from components.handlers import plainly
 from components.inspect import InspectPage
 from components.model_panel import ModelPanel
+from components.region import INTO_VIEW
 from components.seats import NoModel, Seat, Seats
 from components.studio import RUN, Studio
 from components.theme import STYLE, theme
@@ -55,7 +56,9 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
         def taken(request: gr.Request) -> Any:
             return {**forget.take(request), tabs: go("forget")}
 
-        inspect.this.click(taken, None, [*forget.own.drawn, forget.panel, tabs], **QUIET)
+        inspect.this.click(taken, None, [*forget.own.drawn, forget.panel, tabs], **QUIET).then(
+            None, None, None, js=INTO_VIEW
+        )
         forget.onward.click(lambda: go("unlearn"), None, tabs, **QUIET)
         unlearn.onward.click(
             lambda run: (go("compare"), compare.refresh(RUN + run)), unlearn.watched, [tabs, compare.result], **QUIET

@@ -86,7 +86,7 @@ class InspectPage:
                 self.words = clickable(answers.words(start, EVERYTHING), elem_id="inspect-words")
                 with gr.Row():
                     self.another = gr.Button(
-                        "Another photograph", min_width=120, elem_id="inspect-another", interactive=bool(cards)
+                        "Another photo", min_width=120, elem_id="inspect-another", interactive=bool(cards)
                     )
                     self.this = gr.Button(
                         "Forget this answer",

@@ -16,6 +16,12 @@ SHOWN = 640
 """Longest side of the picture that is marked, in pixels."""
 EDGES = ("Left", "Top", "Right", "Bottom")
 
+INTO_VIEW = """() => setTimeout(() => {
+  const stage = document.querySelector('#own-stage .stage');
+  if (stage) stage.scrollIntoView({behavior: 'smooth', block: 'center'});
+}, 400)"""
+"""Its page is turned to at the same time, and must be there first."""
+
 _DRAG = """
 const stage = () => element.querySelector('.stage');
 const inside = v => Math.min(1, Math.max(0, v));
@@ -103,7 +109,7 @@ class RegionPanel:
 
 def stage(pictured: Pictured) -> str:
     """The picture with the region that is marked on it."""
-    region, who = pictured.region, escape(pictured.who)
+    region, who, (wide, tall) = pictured.region, escape(pictured.who), pictured.image.size
     box, drawn = ("null", "hidden") if region is None else (str(region.box()), _style(region))
     says = (
         f"Drag a box around {who}, or use the arrow keys (with Shift to resize). Without a box the whole picture counts."
@@ -112,7 +118,7 @@ def stage(pictured: Pictured) -> str:
     )
     return (
         f"<p>{says}</p>"
-        f'<div class="stage" tabindex="0" role="application" data-box="{box}" aria-label="Region of {who} on the picture. '
+        f'<div class="stage" style="--aspect:{wide / tall:.4f}" tabindex="0" role="application" data-box="{box}" aria-label="Region of {who} on the picture. '
         'Arrow keys move the box, with Shift they resize it.">'
         f'<img src="{html.data_uri(pictured.image, SHOWN)}" alt="" draggable="false"><i class="box" {drawn}></i></div>'
     )
