@@ -3,7 +3,7 @@
     python -m benchmarks.views
 
 Each view is made as the page makes it, figure or markup and its JSON, for the longest kind of answer of the demo model.
-While the views of attention are made, any pass of the model is an error. The views that need passes are listed apart.
+While these views are made, a pass of any layer of the model is an error. The views that need passes are listed apart.
 Writes benchmarks/results/views.json. Run it alone on the machine.
 """
 
@@ -13,11 +13,13 @@ import argparse
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from benchmarks.common import RESULTS, write_result
 from components import answers
@@ -32,9 +34,12 @@ SUBJECT = "p07"
 
 
 def stored(vlm: VLM) -> Looked:
-    """The description of a person, which is the longest answer that the demo model gives."""
+    """The description of a person, which is the longest answer that the demo model gives, with its maps that need passes."""
     shown = DemoWorld().subject(SUBJECT)
-    return look(vlm, shown, next(a.question for a in shown.asks if a.label == "description"))
+    looked = look(vlm, shown, next(a.question for a in shown.asks if a.label == "description"))
+    for kind in (RELATIVE, GRADIENT):
+        deque(prepare(vlm, looked, replace(EVERYTHING, words=(3,), kind=kind)), maxlen=0)
+    return looked
 
 
 def views(looked: Looked) -> dict[str, Callable[[], Any]]:
@@ -54,12 +59,14 @@ def views(looked: Looked) -> dict[str, Callable[[], Any]]:
         "another word": lambda: answers.heat_map(looked, word).to_json(),
         "one layer and head": lambda: answers.heat_map(looked, replace(word, layers=(1,), heads=(2,))).to_json(),
         "relative map": lambda: answers.heat_map(looked, replace(word, kind=RELATIVE)).to_json(),
+        "gradient map": lambda: answers.heat_map(looked, replace(word, kind=GRADIENT)).to_json(),
         "words that looked at a place": lambda: answers.note(looked, place),
         "shares of each word": lambda: answers.part_bars(looked, word).to_json(),
         "layers and heads": lambda: answers.head_grid(looked, word),
         "all that a click redraws": everything,
         "PNG": lambda: file_of(looked, word, "png"),
         "SVG": lambda: file_of(looked, word, "svg"),
+        "npz": lambda: file_of(looked, word, "npz"),
     }
 
 
@@ -80,6 +87,20 @@ def passes(vlm: VLM, looked: Looked) -> dict[str, Callable[[], Any]]:
     return {"is the map telling the truth": check, **made}
 
 
+@contextmanager
+def without_passes() -> Iterator[None]:
+    """Inside, no layer of any model may run: a picture can be encoded without the whole model being called."""
+
+    def forbid(module: torch.nn.Module, _: Any) -> None:
+        raise AssertionError(f"a view asked the model ({type(module).__name__})")
+
+    hook = register_module_forward_pre_hook(forbid)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def seconds(work: Callable[[], Any], repeats: int) -> float:
     """Median."""
     took = []
@@ -98,15 +119,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     vlm = VLM.load(DEMO, device="cpu")
     looked = stored(vlm)
-    for kind in (RELATIVE, GRADIENT):
-        deque(prepare(vlm, looked, replace(EVERYTHING, words=(3,), kind=kind)), maxlen=0)
-
-    def forbid(*_: Any) -> None:
-        raise AssertionError("a view asked the model")
-
-    hook = vlm.model.register_forward_pre_hook(forbid)
-    stored_views = {name: seconds(view, args.repeats) for name, view in views(looked).items()}
-    hook.remove()
+    with without_passes():
+        stored_views = {name: seconds(view, args.repeats) for name, view in views(looked).items()}
     with_passes = {name: seconds(work, 1) for name, work in passes(vlm, looked).items()}
     for name, took in {**stored_views, **with_passes}.items():
         print(f"{took:7.3f} s  {name}")

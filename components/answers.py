@@ -61,6 +61,11 @@ def can_forget(looked: Looked | None) -> bool:
     return looked is not None and looked.shown.subject is not None
 
 
+def can_mark(looked: Looked | None) -> bool:
+    """Whether this answer can be part of a request: it says something of a picture."""
+    return looked is not None and looked.shown.image is not None and bool(looked.words)
+
+
 def suggestions(looked: Looked | None) -> str:
     if looked is None or not looked.shown.asks:
         return ""

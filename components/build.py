@@ -15,6 +15,7 @@ from components.forget import ForgetPage
 from components.handlers import plainly
 from components.inspect import InspectPage
 from components.model_panel import ModelPanel
+from components.region import INTO_VIEW
 from components.runs_page import RunsPage
 from components.seats import NoModel, Seat, Seats
 from components.studio import RUN, Studio
@@ -54,6 +55,14 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
 
         # From page to page.
         inspect.forget.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
+
+        @plainly
+        def taken(request: gr.Request) -> Any:
+            return {**forget.take(request), tabs: go("forget")}
+
+        inspect.this.click(taken, None, [*forget.own.drawn, forget.panel, tabs], **QUIET).then(
+            None, None, None, js=INTO_VIEW
+        )
         forget.onward.click(lambda: go("unlearn"), None, tabs, **QUIET)
         unlearn.onward.click(
             lambda run: (go("compare"), compare.refresh(RUN + run)), unlearn.watched, [tabs, compare.result], **QUIET

@@ -10,7 +10,8 @@ from PIL import Image
 
 from unlearn_core.data import checks
 from unlearn_core.data.example import REFUSAL, Example, ForgetRequest, distinct_images
-from unlearn_core.evaluation.knowledge import Fact
+from unlearn_core.data.region import Region
+from unlearn_core.evaluation.knowledge import Fact, says_something
 from unlearn_core.vlm.errors import BadRequest
 
 HEADERS = ("", "Side", "Who", "Question", "Answer", "Pics")
@@ -32,21 +33,30 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
+class Pictured:
+    """A picture of somebody, and where on it, if others are there too who stay."""
+
+    who: str
+    image: Image.Image
+    region: Region | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Draft:
     """What the page holds of a request. `pictures` are those of people about whom nothing may have been asked yet."""
 
     name: str = ""
     lines: tuple[Line, ...] = ()
-    pictures: tuple[tuple[str, Image.Image], ...] = ()
+    pictures: tuple[Pictured, ...] = ()
     strangers: tuple[Image.Image, ...] = ()
     refusals: tuple[str, ...] = (REFUSAL,)
 
     def subjects(self) -> tuple[str, ...]:
         """Everybody of whom there is a picture, in order."""
-        return tuple(dict.fromkeys([who for who, _ in self.pictures]))
+        return tuple(dict.fromkeys([p.who for p in self.pictures]))
 
-    def of(self, subject: str) -> list[Image.Image]:
-        return [image for who, image in self.pictures if who == subject]
+    def of(self, subject: str) -> list[Pictured]:
+        return [p for p in self.pictures if p.who == subject]
 
     def side(self, side: str) -> tuple[Example, ...]:
         return tuple(e for line in self.lines if line.side == side for e in line.examples)
@@ -54,7 +64,7 @@ class Draft:
     def nbytes(self) -> int:
         """Bytes of its pictures."""
         examples = [e for line in self.lines for e in line.examples]
-        images = {id(i): i for i in (*distinct_images(examples), *(i for _, i in self.pictures), *self.strangers)}
+        images = {id(i): i for i in (*distinct_images(examples), *(p.image for p in self.pictures), *self.strangers)}
         return sum(3 * i.width * i.height for i in images.values())
 
     def request(self) -> ForgetRequest:
@@ -110,11 +120,12 @@ def asked(draft: Draft, side: str, who: str, question: str, answer: str) -> Line
     """A new line over all pictures of somebody, or without a picture where there is none. Raises BadRequest."""
     if not question or not answer:
         raise BadRequest("A line needs a question and its answer. Please fill in both.")
-    images = draft.of(who) or [None]
     own = f"{who}-{question}-{answer}"
-    return Line(
-        side, tuple(Example(f"{own}-{i}", image, question, answer, who or None) for i, image in enumerate(images))
-    )
+    examples = [
+        Example(f"{own}-{i}", p.image, question, answer, who or None, region=p.region)
+        for i, p in enumerate(draft.of(who))
+    ]
+    return Line(side, tuple(examples) or (Example(f"{own}-0", None, question, answer, who or None),))
 
 
 def with_fact(draft: Draft, subject: str, fact: Fact) -> Draft:
@@ -135,16 +146,64 @@ def _is(line: Line, subject: str, fact: Fact) -> bool:
 
 
 def with_pictures(draft: Draft, subject: str, images: Iterable[Image.Image]) -> Draft:
-    """More pictures of somebody; what is asked about them is asked of these too."""
+    """More pictures of somebody; what is asked about them is asked of these too.
+
+    A picture that is there already, of somebody else beside them, stays one picture.
+    """
     who = subject.strip() or SOMEBODY
-    new = list(images)
+    held = [_held(draft, image) for image in images]
+    own = {id(p.image) for p in draft.of(who)}
+    new = [image for image in held if id(image) not in own]
     lines = []
     for line in draft.lines:
         e = line.first
         more = new if e.subject == who and e.image is not None and line.side in ("forget", "keep") else []
-        grown = tuple(replace(e, id=f"{e.id}+{len(line.examples) + i}", image=image) for i, image in enumerate(more))
+        grown = tuple(
+            replace(e, id=f"{e.id}+{len(line.examples) + i}", image=image, region=None) for i, image in enumerate(more)
+        )
         lines.append(Line(line.side, (*line.examples, *grown)))
-    return replace(draft, lines=tuple(lines), pictures=(*draft.pictures, *((who, image) for image in new)))
+    return replace(draft, lines=tuple(lines), pictures=(*draft.pictures, *(Pictured(who, image) for image in new)))
+
+
+def _held(draft: Draft, image: Image.Image) -> Image.Image:
+    """The same picture as the draft has it already, or this one."""
+    alike = (p.image for p in draft.pictures if p.image.size == image.size and p.image.mode == image.mode)
+    return next((other for other in alike if other.tobytes() == image.tobytes()), image)
+
+
+def with_region(draft: Draft, place: int, region: Region | None) -> Draft:
+    """Another region on one of the pictures, or none; what is asked about it follows. Raises BadRequest."""
+    if not 0 <= place < len(draft.pictures):
+        raise BadRequest("This picture is no longer here. Please choose one again.")
+    old = draft.pictures[place]
+
+    def changed(example: Example) -> Example:
+        return replace(example, region=region) if example.image is old.image and example.subject == old.who else example
+
+    lines = tuple(Line(line.side, tuple(map(changed, line.examples))) for line in draft.lines)
+    pictures = (*draft.pictures[:place], replace(old, region=region), *draft.pictures[place + 1 :])
+    return replace(draft, lines=lines, pictures=pictures)
+
+
+def with_answer(draft: Draft, subject: str, image: Image.Image, question: str, answer: str) -> tuple[Draft, int]:
+    """An answer that the model gave about a picture, marked to be forgotten, and the place of the picture. Raises BadRequest."""
+    if not says_something(answer, draft.refusals):
+        raise BadRequest("The model gives no answer here that could be forgotten. Please ask something that it knows.")
+    who = subject.strip() or SOMEBODY
+    made = with_pictures(draft, who, [image])
+    image = _held(made, image)
+    marked = any((e.subject, e.question, e.answer) == (who, question, answer) for e in made.side("forget"))
+    lines = made.lines if marked else (*made.lines, asked(made, "forget", who, question, answer))
+    place = next(i for i, p in enumerate(made.pictures) if p.who == who and p.image is image)
+    return replace(made, lines=lines), place
+
+
+def without_unknown(draft: Draft, known: Iterable[Example]) -> tuple[Draft, int]:
+    """The draft with lines left out of which the model knows no answer, and their number: they cannot be forgotten."""
+    ids = {e.id for e in known}
+    unknown = [line for line in draft.lines if line.side == "forget" and not ids & {e.id for e in line.examples}]
+    lines = [Line(LEFT_OUT, line.examples) if line in unknown else line for line in draft.lines]
+    return replace(draft, lines=tuple(lines)), len(unknown)
 
 
 def drafted(name: str, sides: dict[str, Sequence[Example]], **other: Any) -> Draft:
@@ -154,15 +213,15 @@ def drafted(name: str, sides: dict[str, Sequence[Example]], **other: Any) -> Dra
         for e in examples:
             words = (side, e.subject, e.question, e.answer, e.kind, e.image is None)
             lines.setdefault(words, []).append(e)
-    shown: dict[tuple[str, int], Image.Image] = {}
+    shown: dict[tuple[str, int], Pictured] = {}
     for examples in sides.values():
         for e in examples:
             if e.image is not None and e.subject is not None:
-                shown.setdefault((e.subject, id(e.image)), e.image)
+                shown.setdefault((e.subject, id(e.image)), Pictured(e.subject, e.image, e.region))
     return Draft(
         name,
         tuple(Line(words[0], tuple(group)) for words, group in lines.items()),
-        tuple((who, image) for (who, _), image in shown.items()),
+        tuple(shown.values()),
         **other,
     )
 

@@ -70,6 +70,10 @@ class ForgetPage:
             **self.own.turned(request),
         }
 
+    def take(self, request: gr.Request) -> dict[Any, Any]:
+        """The answer on the page Inspect as part of a request of one's own. Raises BadRequest, Gone."""
+        return {**self.own.take(request), self.panel: gr.Accordion(open=True)}
+
     @plainly
     def _changed(self, marked: list[str]) -> Any:
         some = bool(marked)
@@ -104,7 +108,7 @@ class ForgetPage:
         request = self.studio.shelf.load(saved.id)
         return (
             f'<section class="panel goes"><h3>No longer answered</h3><p>{escape(saved.name)}: <b>{len(request.forget)}</b> '
-            f"answers about pictures of {len(request.subjects)} {'person' if len(request.subjects) == 1 else 'people'}.</p></section>"
+            f"answer{'' if len(request.forget) == 1 else 's'} about pictures of {len(request.subjects)} {'person' if len(request.subjects) == 1 else 'people'}.</p></section>"
             f'<section class="panel stays"><h3>Stays as it is</h3><p><b>{len(request.keep)}</b> answers about the same people and '
             f"<b>{len(request.retain)}</b> about others are watched over.</p></section>"
         )

@@ -22,7 +22,7 @@ HEADING = "Pictures"
 
 
 class InspectPage:
-    """Elements other pages need: `forget` (the button), `model` (whom to ask)."""
+    """Elements other pages need: `forget` and `this` (the buttons), `model` (whom to ask)."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -86,10 +86,17 @@ class InspectPage:
                 self.words = clickable(answers.words(start, EVERYTHING), elem_id="inspect-words")
                 with gr.Row():
                     self.another = gr.Button(
-                        "Another photograph", min_width=120, elem_id="inspect-another", interactive=bool(cards)
+                        "Another photo", min_width=120, elem_id="inspect-another", interactive=bool(cards)
+                    )
+                    self.this = gr.Button(
+                        "Forget this answer",
+                        min_width=120,
+                        elem_id="inspect-this",
+                        interactive=answers.can_mark(start),
                     )
                     self.forget = gr.Button(
                         "Forget this person",
+                        min_width=120,
                         elem_classes="forget",
                         elem_id="inspect-forget",
                         interactive=answers.can_forget(start),
@@ -100,7 +107,8 @@ class InspectPage:
 
     def _wire(self) -> None:
         drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn]
-        out = [self.title, self.suggestions, self.question, self.answer, self.another, self.forget, self.about, *drawn]
+        out = [self.title, self.suggestions, self.question, self.answer, self.another, self.this, self.forget]
+        out += [self.about, *drawn]
         self.drawn = [*out, self.picker, self.model]
         # One at a time and in order, so that the page always shows what was clicked last.
         quiet: Any = {
@@ -111,7 +119,9 @@ class InspectPage:
         }
         asking = [self.question, self.model, self.mapping.choice, self.deeper.opened]
         self.picker.input(self._pick, [self.picker, *asking], out, **quiet)
-        self.upload.upload(self._bring, [self.upload, *asking], [*out, self.picker], **quiet)
+        # The picker is an output only where it is surely given: one that is skipped after an error would lose its cards.
+        bringing = self.upload.upload(self._bring, [self.upload, *asking], out, **quiet)
+        bringing.then(self._brought, self.picker, self.picker, show_progress="hidden", api_visibility="private")
         self.another.click(self._another, asking, out, **quiet)
         self.suggestions.select(self._suggested, asking, out, **quiet)
         gr.on([self.ask.click, self.question.submit, self.model.input], self._ask, asking, out, **quiet)
@@ -144,6 +154,7 @@ class InspectPage:
             self.question: "",
             self.answer: answers.said(None),
             self.another: gr.Button(interactive=False),
+            self.this: gr.Button(interactive=False),
             self.forget: gr.Button(interactive=False),
             self.about: gr.HTML(html.note(self.studio.collection.about), visible=True),
             **self._drawn(None, EVERYTHING, True),
@@ -164,7 +175,12 @@ class InspectPage:
 
     @plainly
     def _bring(self, path: str, question: str, model: str, choice: Choice, opened: bool, request: gr.Request) -> Any:
-        return {**self._turn_to(brought(path), question or WHO, model, choice, opened, request), self.picker: []}
+        return self._turn_to(brought(path), question or WHO, model, choice, opened, request)
+
+    def _brought(self, chosen: list[str], request: gr.Request) -> list[str]:
+        """Which card is chosen now: none, once a picture that was brought is shown."""
+        looked = self.studio.desk.find(request.session_hash, "looked", Looked)
+        return [] if looked is not None and looked.shown.ref == UPLOAD else chosen
 
     @plainly
     def _another(self, question: str, model: str, choice: Choice, opened: bool, request: gr.Request) -> Any:
@@ -218,6 +234,7 @@ class InspectPage:
             self.question: question,
             self.answer: answers.said(looked),
             self.another: gr.Button(interactive=shown.ref != UPLOAD),
+            self.this: gr.Button(interactive=answers.can_mark(looked)),
             self.forget: gr.Button(interactive=answers.can_forget(looked)),
             self.about: gr.HTML(html.note(self.studio.collection.about), visible=shown.ref == UPLOAD),
             **self._drawn(looked, choice, opened),

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from components import html
-from components.draft import LEFT_OUT, Draft, is_marked
+from components.draft import LEFT_OUT, Draft, Pictured, is_marked
 from components.gallery import Collection
 from unlearn_core.data.checks import Finding, Severity
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.knowledge import Fact, Known
 
 STRANGERS = 3
+THUMBNAIL = 144
+"""Pixels of the longer side."""
 
 
 def facts(found: Known | None, draft: Draft, subject: str) -> str:
@@ -59,7 +61,7 @@ def strangers(collection: Collection, draft: Draft, subject: str) -> list[Image.
     """People whom the model cannot know; where there are none, others who are in the draft."""
     shown = [collection.shown(card.id) for card in collection.cards() if card.image is not None]
     found = [s.image for s in shown if s.image is not None and s.subject is None and any(a.secret for a in s.asks)]
-    others = [image for who, image in draft.pictures if who != subject]
+    others = [p.image for p in draft.pictures if p.who != subject]
     return (found or others)[:STRANGERS]
 
 
@@ -79,13 +81,34 @@ def pool(collection: Collection, draft: Draft) -> tuple[Example, ...]:
     return (*draft.side(LEFT_OUT), *found)
 
 
-def thumbnails(pictures: Sequence[tuple[str, Image.Image]], most: int = 24) -> str:
-    """The pictures of everybody, with their names."""
+def thumbnails(pictures: Sequence[Pictured], most: int = 24) -> str:
+    """The pictures of everybody, with their names, as buttons that open one to mark a region on it."""
     if not pictures:
         return html.empty("No picture yet. Say who it is and add a few photographs of this one person.")
     shown = "".join(
-        f'<figure><img src="{html.data_uri(image, 72)}" alt=""><figcaption>{escape(who)}</figcaption></figure>'
-        for who, image in pictures[:most]
+        f'<button type="button" data-pick="{i}" title="Mark where {escape(p.who)} is"><img src="{_thumbnail(p)}" alt="">'
+        f"<span>{escape(p.who)}</span></button>"
+        for i, p in enumerate(pictures[:most])
     )
     more = f"<p class='legend'>and {len(pictures) - most} more</p>" if len(pictures) > most else ""
-    return f'<div class="strip">{shown}</div>{more}'
+    hint = "<p class='legend'>Is somebody else in a picture who stays? Click it and mark who must be forgotten.</p>"
+    return f'<div class="strip">{shown}</div>{more}{hint}'
+
+
+def _thumbnail(pictured: Pictured) -> str:
+    small = pictured.image.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    if pictured.region is not None:
+        ImageDraw.Draw(small).rectangle(pictured.region.pixels(small.size), outline="#e0762f", width=3)
+    return html.data_uri(small, THUMBNAIL)
+
+
+def left_out(unknown: int, known: int) -> str:
+    """The imprint gate, told: what the model does not know is counted, and is not part of the request."""
+    if not unknown:
+        return html.note(f"The model knows all {known} of the answers to forget.", "keep")
+    return html.note(
+        f"The model knows {known} of the {known + unknown} answers to forget. The other {unknown} cannot be forgotten and "
+        "were left out of the request.",
+        "forget",
+    )

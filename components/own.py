@@ -18,13 +18,16 @@ from components import html, importing, known
 from components.draft import Draft
 from components.gallery import brought
 from components.handlers import plainly
+from components.looking import Looked
+from components.region import RegionPanel, dragged, written
 from components.studio import IN_ORDER, REQUEST, Studio
 from components.widgets import clickable, picked
 from unlearn_core.data.bank import PRIVACY, Bank, load_bank
 from unlearn_core.data.checks import Severity
 from unlearn_core.data.example import distinct_images
+from unlearn_core.data.region import Region
 from unlearn_core.data.retain import propose_retain
-from unlearn_core.evaluation.knowledge import Demand, Known, knows
+from unlearn_core.evaluation.knowledge import Demand, Known, imprint, knows
 from unlearn_core.methods.cagul.gate import token_statistics
 from unlearn_core.vlm.errors import BadRequest
 
@@ -65,7 +68,8 @@ class OwnRequest:
                 elem_id="own-file",
             )
         self.report = gr.HTML(elem_id="own-report")
-        self.strip = gr.HTML(known.thumbnails(()), elem_id="own-strip")
+        self.strip = clickable(known.thumbnails(()), elem_id="own-strip")
+        self.region = RegionPanel()
         with gr.Row():
             self.ask = gr.Button("What does the model know?", interactive=False, elem_id="own-ask")
             self.stop = gr.Button("Stop", visible=False, min_width=80, elem_id="own-stop")
@@ -118,19 +122,29 @@ class OwnRequest:
             self.name,
             self.saved,
             *buttons,
+            *self.region.drawn,
         ]
         self.pictures.upload(self._add, [self.pictures, self.who], all_of_it, **QUIET)
         self.file.upload(self._open, self.file, all_of_it, **QUIET)
         self.saved.input(self._take_up, self.saved, all_of_it, **QUIET)
         self.table.input(self._edit, self.table, all_of_it, **QUIET)
         self.facts.select(self._mark, None, all_of_it, **QUIET)
+        region = self.region
+        self.strip.select(self._look, None, region.drawn, **QUIET)
+        region.stage.select(self._drag, region.place, all_of_it, **QUIET)
+        edges = [event for number in region.edges for event in (number.submit, number.blur)]
+        gr.on(edges, self._write, [region.place, *region.edges], all_of_it, **QUIET)
+        region.whole.click(self._whole, region.place, all_of_it, **QUIET)
+        region.done.click(lambda: region.show(-1, None), None, region.drawn, **QUIET)
         self.bank.upload(self._bank, self.bank, self.report, **QUIET)
         busy: Any = {**QUIET, **IN_ORDER}
         asking = self.ask.click(self._ask, self.who, [self.facts, self.ask, self.stop], **busy)
         self.stop.click(self._stopped, None, [self.ask, self.stop], cancels=[asking], queue=False, **QUIET)
         self.propose.click(self._propose, None, all_of_it, **busy)
         self.save.click(self._save, self.name, all_of_it, **QUIET)
-        self.use.click(self._use, self.name, [*all_of_it, self.marked], **QUIET)
+        # The picker is an output only where it is surely given: a skipped one would lose its cards.
+        using = self.use.click(self._use, self.name, all_of_it, **busy)
+        using.then(self._used, self.marked, self.marked, **QUIET)
 
     def turned(self, request: gr.Request) -> dict[Any, Any]:
         """The panel as it is at first."""
@@ -178,7 +192,8 @@ class OwnRequest:
         try:
             bank = self.studio.desk.find(request.session_hash, "bank", Bank) or PRIVACY
             others = known.strangers(self.studio.collection, draft, subject)
-            for found in knows(self.studio.vlm, draft.of(subject)[:ASKED], bank, others, Demand(views=1)):
+            pictures = [p.image for p in draft.of(subject)[:ASKED]]
+            for found in knows(self.studio.vlm, pictures, bank, others, Demand(views=1)):
                 self.studio.desk.put(request.session_hash, "known", (subject, found))
                 yield {self.facts: known.facts(found, draft, subject)}
         except Exception:
@@ -196,6 +211,10 @@ class OwnRequest:
         place = picked(event)
         if not place.isdigit() or int(place) >= len(found.facts):
             raise BadRequest("There is no such fact here. Please ask again what the model knows.")
+        if not found.facts[int(place)].known:
+            raise BadRequest(
+                "The model does not know this, so it cannot be forgotten. Please mark something that it knows."
+            )
         draft = drafts.with_fact(self._draft(request), subject, found.facts[int(place)])
         return self._shown(draft, request)
 
@@ -224,13 +243,91 @@ class OwnRequest:
         return {**self._shown(draft, request), self.download: gr.DownloadButton(value=str(copy), visible=True)}
 
     @plainly
-    def _use(self, name: str, request: gr.Request) -> Any:
+    def _use(self, name: str, request: gr.Request) -> Iterator[Any]:
         draft = replace(self._draft(request), name=name)
-        stops = [f for f in draft.checked() if f.severity is Severity.STOPS]
-        if stops:
-            raise BadRequest(f"{stops[0].sentence} {stops[0].suggestion}")
-        saved = self.studio.shelf.save(draft.request())
-        return {**self._shown(draft, request), self.marked: [REQUEST + saved.id]}
+        yield {self.use: gr.Button(interactive=False), self.report: html.working("Looking through the request")}
+        try:
+            pictures = distinct_images([*draft.side("forget"), *draft.side("retain")])
+            statistics = self._statistics(pictures)
+            stops = [f for f in draft.checked(statistics) if f.severity is Severity.STOPS]
+            if stops:
+                raise BadRequest(f"{stops[0].sentence} {stops[0].suggestion}")
+            draft, told = self._imprinted(draft)
+            saved = self.studio.shelf.save(draft.request())
+        except Exception:
+            yield {self.use: gr.Button(interactive=True), self.report: ""}
+            raise
+        self.studio.desk.put(request.session_hash, "used", REQUEST + saved.id)
+        yield {**self._shown(draft, request, statistics), self.report: told}
+
+    def _imprinted(self, draft: Draft) -> tuple[Draft, str]:
+        """The draft without what the model does not know, and what to say of it. Raises BadRequest if it knows nothing."""
+        lines = [line for line in draft.lines if line.side == "forget"]
+        asked = [e for line in lines for e in line.examples[:ASKED] if e.image is not None]
+        known_of: list[Any] = []
+        for found in imprint(self.studio.vlm, asked, draft.refusals):
+            known_of = list(found.known)
+        made, unknown = drafts.without_unknown(draft, known_of)
+        if lines and unknown == len(lines):
+            raise BadRequest(
+                f"The model gives {'this answer' if unknown == 1 else f'none of these {unknown} answers'} to forget, so there "
+                "is nothing that it could forget. Please press “What does the model know?” and mark what it finds."
+            )
+        return made, known.left_out(unknown, len(lines) - unknown)
+
+    def _used(self, marked: list[str], request: gr.Request) -> list[str]:
+        """What is marked now: the request that was just put together, if one was."""
+        ref = self.studio.desk.find(request.session_hash, "used", str)
+        self.studio.desk.put(request.session_hash, "used", None)
+        return marked if ref is None else [ref]
+
+    # -- regions ------------------------------------------------------------------------------------------------------
+
+    @plainly
+    def _look(self, request: gr.Request, event: gr.EventData) -> Any:
+        pictures, place = self._draft(request).pictures, picked(event)
+        if not place.isdigit() or int(place) >= len(pictures):
+            raise BadRequest("This picture is no longer here. Please choose one again.")
+        return self.region.show(int(place), pictures[int(place)])
+
+    @plainly
+    def _drag(self, place: int, request: gr.Request, event: gr.EventData) -> Any:
+        return self._marked_on(place, dragged(event), request)
+
+    @plainly
+    def _write(
+        self,
+        place: int,
+        left: float | None,
+        top: float | None,
+        right: float | None,
+        bottom: float | None,
+        request: gr.Request,
+    ) -> Any:
+        region = written((left, top, right, bottom))
+        return gr.skip() if region is None else self._marked_on(place, region, request)
+
+    @plainly
+    def _whole(self, place: int, request: gr.Request) -> Any:
+        return self._marked_on(place, None, request)
+
+    def _marked_on(self, place: int, region: Region | None, request: gr.Request) -> dict[Any, Any]:
+        draft = drafts.with_region(self._draft(request), place, region)
+        return {**self._shown(draft, request), **self.region.show(place, draft.pictures[place])}
+
+    def take(self, request: gr.Request) -> dict[Any, Any]:
+        """What was answered on the page Inspect, marked to be forgotten, and its picture open to mark a region on it.
+
+        Raises:
+            BadRequest: there was no picture, or no answer. Gone: nothing was asked.
+        """
+        looked = self.studio.desk.get(request.session_hash, "looked", Looked)
+        shown = looked.shown
+        if shown.image is None:
+            raise BadRequest("Only answers about a picture can be forgotten. Please ask about one.")
+        who = self.studio.collection.name(shown.subject) if shown.subject else ""
+        draft, place = drafts.with_answer(self._draft(request), who, shown.image, looked.question, looked.answer.text)
+        return {**self._shown(draft, request), **self.region.show(place, draft.pictures[place])}
 
     # -- helpers ------------------------------------------------------------------------------------------------------
 
@@ -277,4 +374,5 @@ class OwnRequest:
             self.use: gr.Button(interactive=going),
             self.save: gr.Button(interactive=going),
             self.download: gr.DownloadButton(visible=False),
+            **self.region.show(-1, None),
         }

@@ -39,7 +39,7 @@ def test_a_request_from_a_file_can_be_used(server: Server, visit: Callable[..., 
     expect(page.locator("#own-report")).to_contain_text("5 examples read, 1 left out")
     page.locator("#own-report summary").click()
     expect(page.locator("#own-report")).to_contain_text("metadata.jsonl, line 1: its picture is missing")
-    expect(page.locator("#own-strip figure")).to_have_count(5)
+    expect(page.locator("#own-strip button")).to_have_count(5)
     page.locator("#own-name input, #own-name textarea").first.fill("My request")
     page.locator("#own-use").click()
     expect(page.locator("#forget-summary")).to_contain_text("My request: 4 answers about pictures of 1 person.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from unlearn_core.data.augment import alter
 from unlearn_core.data.checks import Draft, Severity, check
 from unlearn_core.data.example import Example
+from unlearn_core.data.region import Region
 from unlearn_core.data.retain import Why, propose_retain
 from unlearn_core.demo import world
 from unlearn_core.vlm.errors import BadRequest
@@ -40,6 +42,17 @@ def test_a_request_that_is_in_order_has_no_findings() -> None:
         for who in world.people()[:2]
     )
     assert check(Draft(going, (), other)) == ()
+
+
+def test_a_shared_picture_is_in_order_once_its_region_is_marked(picture: Picture) -> None:
+    shared = [picture(i, (64, 64)) for i in range(4)]
+    beside = [example(10 + i, p, "Otto") for i, p in enumerate(shared)]
+    whole = [example(i, p, "Mira") for i, p in enumerate(shared)]
+    assert found(Draft(whole, retain=beside)) == ["same picture"]
+    marked = [replace(e, region=Region(0, 0, 0.5, 1)) for e in whole]
+    alike = {id(image): torch.full((4,), float(i)) for i, image in enumerate(shared)}
+    assert found(Draft(marked, retain=beside, statistics=alike)) == []
+    assert found(Draft([*marked, example(9, shared[0], "Mira")], retain=beside)) == ["same picture"]
 
 
 def test_contradictions_within_a_request_are_found(picture: Picture) -> None:

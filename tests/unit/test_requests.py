@@ -15,6 +15,7 @@ from PIL import Image
 from unlearn_core.data.errors import BadFile
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import read
+from unlearn_core.data.region import Region
 from unlearn_core.runs.requests import TABLE, export_folder, export_request, load_request
 from unlearn_core.runs.shelf import Shelf
 from unlearn_core.vlm.errors import BadRequest, StorageFailed
@@ -38,6 +39,7 @@ def request_(picture: Picture) -> ForgetRequest:
         ("x", "y"),
         ("Zoë",),
         {"A": "q"},
+        Region(0.1, 0, 0.5, 1),
     )
     return ForgetRequest(
         "Forget <Zoë>\n",
@@ -107,12 +109,13 @@ def swap(files: dict[str, bytes]) -> None:
         line_of("keywords", [1]),
         line_of("file_name", "../../etc/passwd"),
         line_of("unheard", "of"),
+        line_of("region", [0, 0, 2, 1]),
         lambda files: files.pop("request.json"),
         lambda files: files.update({"request.json": b"[]"}),
         lambda files: files.update({TABLE: b"\xff"}),
         swap,
     ],
-    ids=["side", "question", "list", "path", "extra", "no head", "other head", "no text", "swapped"],
+    ids=["side", "question", "list", "path", "extra", "region", "no head", "other head", "no text", "swapped"],
 )
 def test_what_was_changed_is_refused(
     tmp_path: Path, request_: ForgetRequest, change: Callable[[dict[str, bytes]], None]
@@ -120,6 +123,21 @@ def test_what_was_changed_is_refused(
     path = other(export_request(request_, tmp_path / "r.zip"), change)
     with pytest.raises(BadFile):
         load_request(path)
+
+
+def test_more_pictures_than_may_be_held_are_refused_before_they_are_opened(
+    tmp_path: Path, request_: ForgetRequest
+) -> None:
+    path = export_request(request_, tmp_path / "r.zip")
+    with zipfile.ZipFile(path) as archive:
+        held = sum(3 * i.width * i.height for i in {id(i): i for i in pictures_of(archive)}.values())
+    assert content(load_request(path, held)) == content(request_)
+    with pytest.raises(BadFile, match=r"3 pictures .* fewer or smaller"):
+        load_request(path, held - 1)
+
+
+def pictures_of(archive: zipfile.ZipFile) -> list[Image.Image]:
+    return [Image.open(archive.open(name)) for name in archive.namelist() if name.startswith("pictures/")]
 
 
 def test_requests_are_saved_listed_and_deleted(tmp_path: Path, request_: ForgetRequest) -> None:

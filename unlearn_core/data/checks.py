@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, distinct_images
 from unlearn_core.data.likeness import distances, fingerprint, near_duplicates
+from unlearn_core.data.region import regions_of
 
 FEWEST_PICTURES = 4
 """Of each subject; with fewer, what is learned is the photograph and not the person."""
@@ -113,16 +114,18 @@ def few_pictures(draft: Draft) -> Iterable[Finding]:
 
 
 def same_picture(draft: Draft) -> Iterable[Finding]:
-    """One picture, perhaps scaled or compressed, among what must go and what must stay."""
+    """One picture, perhaps scaled or compressed, among what must go and what must stay, and no region tells the two apart."""
     going, staying = _pictures(draft.forget), _pictures(draft.retain)
-    pairs = near_duplicates([fingerprint(i) for i, _ in going], [fingerprint(i) for i, _ in staying])
+    marked = regions_of((e.image, e.region) for e in draft.forget if e.image is not None)
+    found = near_duplicates([fingerprint(i) for i, _ in going], [fingerprint(i) for i, _ in staying])
+    pairs = [(i, j) for i, j in found if going[i][0] is not staying[j][0] or id(going[i][0]) not in marked]
     if pairs:
         concerned = [e for i, j in pairs for e in (going[i][1], staying[j][1])]
         yield Finding(
             "same picture",
             Severity.STOPS,
             f"{len({i for i, _ in pairs})} of the pictures to forget are among those to retain too, or nearly so.",
-            "Please remove them from one side.",
+            "Please remove them from one side, or mark on each picture where the person to forget is.",
             _ids(concerned),
         )
 
@@ -130,7 +133,8 @@ def same_picture(draft: Draft) -> Iterable[Finding]:
 def looks_alike(draft: Draft) -> Iterable[Finding]:
     """Pictures to retain that the model sees closer to somebody to forget than that person's own pictures are."""
     statistics = draft.statistics
-    staying = [(i, e) for i, e in _pictures(draft.retain) if statistics and id(i) in statistics]
+    shared = {id(e.image) for e in draft.forget}
+    staying = [(i, e) for i, e in _pictures(draft.retain) if statistics and id(i) in statistics and id(i) not in shared]
     for examples in _by_subject(draft.forget).values():
         own = [statistics[id(i)] for i in distinct_images(examples) if statistics and id(i) in statistics]
         if statistics is None or len(own) < 2 or not staying:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from unlearn_core.data.region import Region, Regions, regions_of
 from unlearn_core.vlm import Prompt
 from unlearn_core.vlm.errors import BadRequest
 
@@ -26,6 +27,8 @@ class Example:
         perturbed: wrong answers of the same form.
         keywords: what gives the answer away.
         options: text of each letter of a multiple choice; the answer is one of these texts, or the letter in a benchmark's files.
+        region: where the subject is on the picture, if others are on it who stay; None means the whole picture. On the
+            forget side it is what must go; it has no meaning elsewhere.
     """
 
     id: str
@@ -40,6 +43,7 @@ class Example:
     perturbed: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
     options: Mapping[str, str] | None = None
+    region: Region | None = None
 
     @property
     def prompt(self) -> Prompt:
@@ -85,6 +89,26 @@ class ForgetRequest:
                 f"{len(both)} subject(s) are marked both to be forgotten and to be kept. Please choose one side for each."
             )
         object.__setattr__(self, "subjects", tuple(sorted(going)))
+
+    @property
+    def regions(self) -> Regions:
+        """Which parts of the pictures to forget must go, where these are not meant as a whole."""
+        return regions_of((e.image, e.region) for e in self.forget if e.image is not None)
+
+    @property
+    def beside(self) -> tuple[Example, ...]:
+        """Retained examples about pictures that show somebody to forget too: a bystander's."""
+        shown = self._shown()
+        return tuple(e for e in self.retain if e.image is not None and id(e.image) in shown)
+
+    @property
+    def elsewhere(self) -> tuple[Example, ...]:
+        """Retained examples that are not `beside` anybody to forget."""
+        shown = self._shown()
+        return tuple(e for e in self.retain if e.image is None or id(e.image) not in shown)
+
+    def _shown(self) -> set[int]:
+        return {id(e.image) for e in self.forget}
 
     def require_retain(self) -> None:
         """For methods that need retained examples at hand. Raises BadRequest if there are none."""

@@ -1,8 +1,8 @@
 """A forget request as files, the same in a run's folder and in a zip that is passed on.
 
 request.json     name and refusals
-metadata.jsonl   a question in each line, with its side and the path of its picture; a stranger is a line without a
-                 question. The layout is that of Hugging Face image folders, so that other programs read it too.
+metadata.jsonl   a question in each line, with its side, the path of its picture and the region of it that is meant, if
+                 not all; a stranger is a line without a question. The layout is that of Hugging Face image folders, so that other programs read it too.
 pictures/        each distinct picture once, as PNG, named after its content
 """
 
@@ -14,6 +14,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import Source
 from unlearn_core.data.readers.records import Record, records
 from unlearn_core.data.readers.source import Folder, Zip, read_bounded
+from unlearn_core.data.region import Region
 from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.runs.errors import RunDamaged
 from unlearn_core.runs.files import replacing, storing
@@ -35,12 +37,14 @@ REQUEST, TABLE, PICTURES = "request.json", "metadata.jsonl", "pictures"
 SIDES = ("forget", "keep", "retain")
 STRANGER = "stranger"
 WRITERS = 16  # most of the time goes into waiting for the disk; 400 pictures of 128 px: 1.7 s with one, 0.7 s with 16
-TEXTS = tuple(f.name for f in fields(Example) if f.name != "image")
+TEXTS = tuple(f.name for f in fields(Example) if f.name not in ("image", "region"))
 LISTS = ("paraphrases", "perturbed", "keywords")
 MAX_HEAD = 10**6
 """Bytes of request.json."""
 MAX_PICTURE = 4 * MAX_PIXELS
 """Bytes of a picture; without loss one may take as many as its pixels do."""
+MAX_TOGETHER = 16 * 2**30
+"""Bytes of all pictures of a request together, unpacked: they are held in memory."""
 
 
 # -- write ------------------------------------------------------------------------------------------------------------
@@ -98,7 +102,8 @@ def _entry(example: Example, side: str, names: _Names) -> Record:
     """A line; what is empty is left out."""
     picture = {} if example.image is None else {"file_name": names.of(example.image)}
     texts = {name: getattr(example, name) for name in TEXTS}
-    return {"side": side, **picture, **{k: v for k, v in texts.items() if v not in (None, ())}}
+    region = {} if example.region is None else {"region": example.region.box()}
+    return {"side": side, **picture, **region, **{k: v for k, v in texts.items() if v not in (None, ())}}
 
 
 class _Names:
@@ -147,14 +152,17 @@ def read_request(folder: Path) -> ForgetRequest:
         ) from error
 
 
-def load_request(path: Path) -> ForgetRequest:
+def load_request(path: Path, most: int = MAX_TOGETHER) -> ForgetRequest:
     """The request in a folder or zip that was exported; each distinct picture is one object, so that it is processed once.
 
+    Args:
+        most: bytes that all pictures may take together, unpacked.
+
     Raises:
-        BadFile: a file is missing or cannot be read, or a picture is not the one that its name says.
+        BadFile: a file is missing or cannot be read, a picture is not the one that its name says, or they are too large.
         BadRequest: what the files ask for cannot be done.
     """
-    return _read(Folder(path) if path.is_dir() else Zip(path))
+    return _read(Folder(path) if path.is_dir() else Zip(path), most)
 
 
 def request_name(path: Path) -> str:
@@ -166,15 +174,15 @@ def is_request(source: Source) -> bool:
     return source.has(REQUEST) and source.has(TABLE)
 
 
-def _read(source: Source) -> ForgetRequest:
+def _read(source: Source, most: int = MAX_TOGETHER) -> ForgetRequest:
     lines = list(records(source, TABLE))
-    images = dict(_pictures(source, lines))
+    images = dict(_pictures(source, lines, most))
     sides: dict[str, list[Any]] = {side: [] for side in (*SIDES, STRANGER)}
     for number, line in lines:
         try:
             made = images[line["file_name"]] if line["side"] == STRANGER else _example(line, images)
             sides[line["side"]].append(made)
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, BadRequest) as error:
             raise BadFile("The line is not one of a forget request. Please export it again.", TABLE, number) from error
     name, refusals = _head(source)
     strangers = tuple(sides.pop(STRANGER))
@@ -190,32 +198,50 @@ def _head(source: Source) -> tuple[str, tuple[str, ...]]:
         raise BadFile("This does not name a forget request. Please export it again.", REQUEST) from error
 
 
-def _pictures(source: Source, lines: list[tuple[int, Record]]) -> Iterator[tuple[str, Image.Image]]:
+def _pictures(source: Source, lines: list[tuple[int, Record]], most: int) -> Iterator[tuple[str, Image.Image]]:
     wanted = {line["file_name"]: number for number, line in lines if isinstance(line.get("file_name"), str)}
+    if sum(_unpacked(source, *item) for item in wanted.items()) > most:
+        raise BadFile(
+            f"The {len(wanted)} pictures of this request take more than {most / 2**30:.0f} GB unpacked. Please make a request "
+            "of fewer or smaller ones.",
+            TABLE,
+        )
     with ThreadPoolExecutor() as pool:
         yield from zip(wanted, pool.map(lambda item: _picture(source, *item), wanted.items()), strict=True)
 
 
 def _picture(source: Source, name: str, line: int) -> Image.Image:
     data = io.BytesIO(read_bounded(source, name, MAX_PICTURE))
-    try:
-        with Image.open(data, formats=("PNG",)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError("larger than any picture that we take")
-            image.load()
-    except Exception as error:  # a torn PNG is a SyntaxError to Pillow
-        raise BadFile("The picture cannot be read. Please export the request again.", TABLE, line) from error
+    with _reading(line), Image.open(data, formats=("PNG",)) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError("larger than any picture that we take")
+        image.load()
     if image.mode != "RGB" or name != f"{PICTURES}/{digest(image)}.png":
         raise BadFile("The picture is not the one that its name says. Please export the request again.", TABLE, line)
     return image
 
 
+def _unpacked(source: Source, name: str, line: int) -> int:
+    """Bytes of a picture's pixels, as its head has them."""
+    with source.open(name) as file, _reading(line), Image.open(file, formats=("PNG",)) as image:
+        return 3 * image.width * image.height
+
+
+@contextmanager
+def _reading(line: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a torn PNG is a SyntaxError to Pillow
+        raise BadFile("The picture cannot be read. Please export the request again.", TABLE, line) from error
+
+
 def _example(line: Record, images: dict[str, Image.Image]) -> Example:
     name = line.get("file_name")
     texts: dict[str, Any] = {k: tuple(v) if k in LISTS else v for k, v in line.items() if k in TEXTS}
-    if set(line) - {"side", "file_name", *TEXTS} or not all(map(_is_text, _values(texts))):
+    if set(line) - {"side", "file_name", "region", *TEXTS} or not all(map(_is_text, _values(texts))):
         raise ValueError("not a line of ours")
-    return Example(image=None if name is None else images[name], **texts)
+    region = Region.of(line["region"]) if "region" in line else None
+    return Example(image=None if name is None else images[name], region=region, **texts)
 
 
 def _values(texts: Record) -> Iterator[Any]:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from unlearn_core.data.region import Region
+from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.prompt import MAX_QUESTION
 
 MAX_ANSWER = 20_000
@@ -68,6 +70,16 @@ def options(value: Any) -> dict[str, str] | None:
     if isinstance(value, Mapping):
         return {text(k, "option"): text(v, "option") for k, v in value.items()}
     return {chr(ord("A") + i): option for i, option in enumerate(texts(value, "options")[:26])}
+
+
+def region(value: Any) -> Region | None:
+    """A box as four numbers, or text of them; None for nothing. Raises Unusable."""
+    if value in (None, ""):
+        return None
+    try:
+        return Region.of(value)
+    except BadRequest:
+        raise Unusable("its region is no box of four numbers from 0 to 1 (left, top, right, bottom)") from None
 
 
 def objects(value: Any, what: str) -> Iterator[Record]:

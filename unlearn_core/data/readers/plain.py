@@ -2,7 +2,8 @@
 
 A table is JSON lines, a JSON array or CSV, one question a row: `question`, `answer`, and if there is a picture its path
 in `file_name`, `image`, or the first of `images`. Optional: `id`, `subject` (or `entity_id`), `name`, `kind`, `side` (or
-`split`), `target`, `paraphrased_question`, `paraphrased_answer`, `perturbed_answer`, `keywords`, `options`.
+`split`), `target`, `paraphrased_question`, `paraphrased_answer`, `perturbed_answer`, `keywords`, `options`, and `region`,
+the box around the subject where others are on the picture: left, top, right and bottom edge, 0 to 1.
 Conversations (`conversations` as LLaVA writes them, `messages` as chat models have them) give a question for each turn.
 """
 
@@ -81,6 +82,7 @@ def read_table(source: Source, name: str) -> Iterator[Row | Dropped]:
             "perturbed": fields.texts(first(record, "perturbed", "perturbed_answer"), "perturbed answers"),
             "keywords": fields.texts(record.get("keywords"), "keywords"),
             "options": fields.options(record.get("options")),
+            "region": fields.region(record.get("region")),
         }
         for i, (question, answer) in enumerate(asked):
             example = Example(

@@ -31,6 +31,7 @@ class Table:
     view: Bool[Tensor, " n"]
     strange: Bool[Tensor, " n"]
     nobody: Bool[Tensor, " n"]
+    left: Bool[Tensor, " n"]
     measured: Bool[Tensor, " n"]
 
     @classmethod
@@ -38,17 +39,20 @@ class Table:
         return cls(
             place=torch.tensor([shot.place for shot in shots]),
             fold=torch.tensor([ALWAYS if shot.fold is None else shot.fold for shot in shots]),
-            view=torch.tensor([shot.view is not None for shot in shots]),
+            view=torch.tensor([not shot.whole for shot in shots]),
             strange=torch.tensor([shot.stranger for shot in shots]),
-            nobody=torch.tensor([shot.subject is None and not shot.stranger for shot in shots]),
+            nobody=torch.tensor([shot.subject is None and not shot.stranger and shot.part is None for shot in shots]),
+            left=torch.tensor([shot.place < 0 and shot.part is not None for shot in shots]),
             measured=torch.tensor([shot.fold is not None and not shot.hard for shot in shots]),
         )
 
     def gate(self, statistics: Float[Tensor, "n f"], among: Bool[Tensor, " n"], hidden: int, seed: int) -> Gate:
-        """A gate fitted on some of the shots. Retained people, pictures of nobody, and strangers count the same."""
+        """A gate fitted on some of the shots. Retained people, pictures of nobody, strangers, and what is left of the pictures
+        of the forgotten count the same."""
         people = [statistics[among & (self.place == i)] for i in range(int(self.place.max()) + 1)]
         others = among & (self.place < 0)
-        groups = (others & ~self.nobody & ~self.strange, others & self.nobody, others & self.strange)
+        apart = self.nobody, self.strange, self.left
+        groups = (others & ~torch.stack(apart).any(0), *(others & group for group in apart))
         return fit_gate(people, [statistics[group] for group in groups if group.any()], hidden, seed=seed)
 
 

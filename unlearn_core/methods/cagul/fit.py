@@ -65,7 +65,7 @@ class CagulFit(Resumable):
         self._report: dict[str, Any] = {}
 
     def _check_pictures(self) -> None:
-        shown = distinct_images(self.request.retain)
+        shown = distinct_images(self.request.elsewhere)
         if len(shown) + len(self.request.strangers) < 2:
             raise BadRequest(
                 "The gate learns from pictures of others too. Please keep at least two pictures of others."
@@ -114,7 +114,7 @@ class CagulFit(Resumable):
         gate, report = gate_from(shots, statistics, config.gate_width, config.false_alarms, config.seed)
         self.world.agree(gate.state_dict().values())
         clear = (gate.margins(statistics) < 0).tolist()
-        passed = {id(shot.image) for shot, past in zip(shots, clear, strict=True) if past and shot.view is None}
+        passed = {id(shot.image) for shot, past in zip(shots, clear, strict=True) if past and shot.whole}
         self._reached = any(e.image is not None and id(e.image) not in passed for e in self.probes[1])
         self._report |= {
             "attention_layers": ", ".join(map(str, self.layers)),
@@ -141,7 +141,7 @@ class CagulFit(Resumable):
                 tokens = self.vlm.encode([shot.picture() for shot in part], CHUNK)
             statistics[places] = torch.stack([token_statistics(t) for t in tokens]).cpu()
             for shot, seen in zip(part, tokens, strict=True):
-                if shot.view is None and id(shot.image) in needed:
+                if shot.whole and id(shot.image) in needed:
                     self.frozen.keep(shot.image, seen)
             yield
         self.world.add([statistics])

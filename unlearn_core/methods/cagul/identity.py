@@ -142,7 +142,7 @@ def witnesses(request: ForgetRequest, most: int = 96) -> list[Witness]:
     subjects = sorted({e.subject for e in request.forget}, key=lambda s: s or "")
     found = [Witness(e, subjects.index(e.subject)) for e in examples]
     if len(subjects) == 1:
-        others = [*distinct_images(request.retain), *request.strangers]
+        others = [*distinct_images(request.elsewhere), *request.strangers]
         count = min(len(others), len(examples))
         shown = [others[i * len(others) // count] for i in range(count)]
         found += [Witness(replace(examples[i], image=image), 1) for i, image in enumerate(shown)]

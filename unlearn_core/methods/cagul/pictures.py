@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from unlearn_core.data.augment import augment
 from unlearn_core.data.example import ForgetRequest, distinct_images
+from unlearn_core.data.region import cut_out, regions_of, without
 
 MAX_NEGATIVES = 480
 VIEWED = 96
@@ -33,7 +35,8 @@ class Shot:
         stranger: nobody whom the model knows.
         fold: the part of the pictures that it belongs to, with all its views; None for the pictures of a subject that has
             fewer than there are folds: they are fitted on and never measured.
-        view: seed of the augmented view that is meant, or None for the picture as it is.
+        part: makes the part of the picture that is meant, or None for all of it.
+        view: seed of the augmented view that is meant, or None for none.
         hard: a further view of a picture of the nearest retained subjects: it teaches and is never measured.
     """
 
@@ -42,12 +45,19 @@ class Shot:
     place: int
     stranger: bool = False
     fold: int | None = None
+    part: Callable[[Image.Image], Image.Image] | None = None
     view: int | None = None
     hard: bool = False
 
+    @property
+    def whole(self) -> bool:
+        """The picture of the request as it is."""
+        return self.part is None and self.view is None
+
     def picture(self) -> Image.Image:
-        """Views are made when they are needed: all of them at once could fill the memory."""
-        return self.image if self.view is None else augment(self.image, np.random.default_rng(self.view))
+        """Parts and views are made when they are needed: all of them at once could fill the memory."""
+        image = self.image if self.part is None else self.part(self.image)
+        return image if self.view is None else augment(image, np.random.default_rng(self.view))
 
     def seen_again(self, rng: np.random.Generator) -> Shot:
         """An augmented view, in the same fold."""
@@ -55,12 +65,23 @@ class Shot:
 
 
 def gate_shots(request: ForgetRequest, views: int, rng: np.random.Generator) -> list[Shot]:
-    """Pictures of the forgotten with `views` views each, and of others; of these, about `VIEWED` with a view."""
+    """Pictures of the forgotten with `views` views each, and of others; of these, about `VIEWED` with a view.
+
+    Where a region is marked, it is a picture of the forgotten by itself too, and what is left without it one of others:
+    so nothing beside the region is evidence for the subject.
+    """
     shots: list[Shot] = []
+    left: list[Shot] = []
     for place, subject in enumerate(sorted({e.subject for e in request.forget}, key=lambda s: s or "")):
         images = distinct_images([e for e in (*request.forget, *request.keep) if e.subject == subject])
         own = [Shot(image, subject, place, fold=_fold(i, len(images))) for i, image in enumerate(images)]
+        marked = regions_of((e.image, e.region) for e in request.forget if e.subject == subject and e.image is not None)
+        for shot in [shot for shot in own if id(shot.image) in marked]:
+            regions = marked[id(shot.image)]
+            own.append(replace(shot, part=partial(cut_out, regions=regions)))
+            left.append(Shot(shot.image, None, -1, fold=shot.fold, part=partial(without, regions=regions)))
         shots += [*own, *(shot.seen_again(rng) for shot in own for _ in range(views))]
+    shots += [*left, *(shot.seen_again(rng) for shot in left for _ in range(views))]
     others = _others(request)
     if len(others) > MAX_NEGATIVES:
         others = [others[i] for i in sorted(rng.permutation(len(others))[:MAX_NEGATIVES])]
@@ -75,8 +96,9 @@ def _fold(i: int, count: int) -> int | None:
 
 def _others(request: ForgetRequest) -> list[tuple[Image.Image, str | None]]:
     """Retained pictures with their subject, and strangers."""
-    owner = {id(e.image): e.subject for e in request.retain}
-    return [(i, owner[id(i)]) for i in distinct_images(request.retain)] + [(i, None) for i in request.strangers]
+    retain = request.elsewhere
+    owner = {id(e.image): e.subject for e in retain}
+    return [(i, owner[id(i)]) for i in distinct_images(retain)] + [(i, None) for i in request.strangers]
 
 
 # -- hard negatives ---------------------------------------------------------------------------------------------------
@@ -86,7 +108,7 @@ def retained_subjects(shots: Sequence[Shot]) -> dict[str, list[int]]:
     """Places of each retained subject's pictures."""
     found: dict[str, list[int]] = {}
     for i, shot in enumerate(shots):
-        if shot.place < 0 and shot.subject is not None and shot.view is None:
+        if shot.place < 0 and shot.subject is not None and shot.whole:
             found.setdefault(shot.subject, []).append(i)
     return found
 

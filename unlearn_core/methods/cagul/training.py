@@ -55,6 +55,7 @@ class Training:
         self.frozen, self.request, self.config, self.world = frozen, request, config, world
         self.encoder, self.instead, self.rng = encoder, instead, rng
         self.retain = [e for e in request.retain if e.image is not None]
+        self.keep = (*request.keep, *request.beside)
         self.witnesses = witnesses(request)
         self.parameters = list(encoder.parameters())
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.rate, weight_decay=0.0)
@@ -82,7 +83,7 @@ class Training:
 
     def _drawn(self, rng: np.random.Generator) -> Drawn:
         config = self.config
-        keep = _draw(self.request.keep, config.batch // 2, rng) if config.keep_weight and self.request.keep else []
+        keep = _draw(self.keep, config.batch // 2, rng) if config.keep_weight and self.keep else []
         forget = _draw(self.request.forget, max(1, config.batch - len(keep)), rng)
         return Drawn(
             [(e, self.instead(e, int(rng.integers(1 << 20)))) for e in forget],

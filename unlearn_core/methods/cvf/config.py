@@ -30,7 +30,7 @@ class CvfConfig:
     reference: str = option(
         "stranger",
         "Look away to",
-        "Where features of forgotten pictures are pulled: stranger (people the model never saw), blurred (the same picture blurred), base (a checkpoint that never learned them). [ours]",
+        "Where features of forgotten pictures are pulled: stranger (people the model never saw), blurred (the same picture with the marked region blurred, or all of it where none is marked), base (a checkpoint that never learned them). [ours]",
         choices=("stranger", "blurred", "base"),
         advanced=False,
     )

@@ -1,4 +1,4 @@
-"""Pooled visual features for the contrastive loss, and pictures of what to look away to."""
+"""Pooled visual features for the contrastive loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageFilter
 from torch import Tensor
 
 from unlearn_core.methods.cvf.moments import Sums
@@ -40,8 +39,3 @@ def pool(tokens: Sequence[Float[Tensor, "n d"]]) -> Float[Tensor, "b d2"]:
 def nearest(kept: Float[Tensor, "m f"], gone: Float[Tensor, "n f"], one_in: int) -> list[int]:
     """Which of what is kept, one in so many (rounded up), lie nearest to any of what goes, nearest first. [ours]"""
     return torch.cdist(kept, gone).amin(1).argsort(stable=True)[: -(-len(kept) // one_in)].tolist()
-
-
-def blurred(image: Image.Image) -> Image.Image:
-    """The picture with everything that tells people apart blurred away."""
-    return image.filter(ImageFilter.GaussianBlur(max(2.0, min(image.size) / 12)))

@@ -61,12 +61,17 @@ class CvfFit(Resumable):
         )
         for moments in (stored.kept, stored.gone):
             moments.check({name: layer.in_features for name, layer in self.student.layers.items()})
-        if not stored.kept.layers:
-            request.require_retain()
-        # Retained pictures say what must stay better than moments of earlier ones, which stand in where there are none.
-        self.kept = Moments() if request.retain else stored.kept
-        self.gone = stored.gone
         self.pictures = Pictures.of(request, config)
+        shown = bool(self.pictures.groups[STAYING])
+        if not shown and not stored.kept.layers:
+            request.require_retain()
+            raise BadRequest(
+                "No picture is marked to be kept, and without any CVF cannot tell what must be seen as before. Please add "
+                "pictures of others to what is retained; what is asked without a picture stays the same by itself."
+            )
+        # Retained pictures say what must stay better than moments of earlier ones, which stand in where there are none.
+        self.kept = Moments() if shown else stored.kept
+        self.gone = stored.gone
         self.rng = np.random.default_rng(config.seed)
         self._report: dict[str, Any] = {}
 

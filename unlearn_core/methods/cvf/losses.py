@@ -51,6 +51,7 @@ class Losses:
     ) -> None:
         self.student, self.request, self.config, self.world = student, request, config, world
         self.pictures, self.pooling, self.rng = pictures, pooling, rng
+        self.keep = (*request.keep, *request.beside)
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
         self.target = pictures.read[AWAY].pooled
         self.near = self._nearest()
@@ -88,12 +89,12 @@ class Losses:
     def _questions(self) -> tuple[list[int], list[Asked]]:
         """Pictures of this step (as places among those going), and questions about them."""
         request, n = self.request, self.config.questions
-        keep = n // 3 if request.keep else 0
+        keep = n // 3 if self.keep else 0
         asked = [request.forget[i] for i in self.rng.integers(len(request.forget), size=n - keep)]
         says = [request.target(e, int(self.rng.integers(1 << 20))) for e in asked]
-        for i in self.rng.integers(len(request.keep), size=keep) if keep else ():
-            asked.append(request.keep[i])
-            says.append(request.keep[i].answer)
+        for i in self.rng.integers(len(self.keep), size=keep) if keep else ():
+            asked.append(self.keep[i])
+            says.append(self.keep[i].answer)
         about = [self.pictures.place[id(e.image)] for e in asked]
         places = list(dict.fromkeys(about))
         more = [i for i in self._pick(len(self.pictures.groups[GOING]), self.config.forget_batch) if i not in places]

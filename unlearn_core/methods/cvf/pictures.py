@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
+from unlearn_core.data.region import blurred, without
 from unlearn_core.methods.cvf.config import CvfConfig
-from unlearn_core.methods.cvf.features import blurred, pool
+from unlearn_core.methods.cvf.features import pool
 from unlearn_core.methods.world import World
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.tower import HalfSeen
@@ -56,7 +57,8 @@ class Pictures:
     """`going` is forgotten, `staying` is kept, `away` is what forgotten pictures are to look like.
 
     `asked` lists, for the place of a staying picture, the questions about it. Retained subjects come first among the
-    staying pictures, `retained` of them, and strangers after.
+    staying pictures, `retained` of them, and after them strangers, and what is left of forgotten pictures beside the
+    region that is marked on them.
     """
 
     groups: dict[str, list[Image.Image]]
@@ -68,15 +70,18 @@ class Pictures:
     @classmethod
     def of(cls, request: ForgetRequest, config: CvfConfig) -> Pictures:
         going = distinct_images([*request.forget, *request.keep])
-        retained = distinct_images(request.retain)
+        elsewhere = request.elsewhere
+        retained = distinct_images(elsewhere)
+        regions = request.regions
+        rest = {id(image): without(image, regions[id(image)]) for image in going if id(image) in regions}
         # Without retained pictures moments stand for them, and strangers are no more than what to look away to.
-        staying = [*retained, *request.strangers] if retained else []
+        staying = [*retained, *request.strangers, *rest.values()] if retained else []
         where = {id(image): i for i, image in enumerate(staying)}
         asked: dict[int, list[Example]] = {}
-        for example in request.retain:
+        for example in elsewhere:
             if example.image is not None:
                 asked.setdefault(where[id(example.image)], []).append(example)
-        groups = {GOING: going, STAYING: staying, AWAY: _away(request, config, going)}
+        groups = {GOING: going, STAYING: staying, AWAY: _away(request, config, going, rest)}
         return cls(groups, len(retained), asked, {id(image): i for i, image in enumerate(going)})
 
     def chunks(self, world: World) -> Iterator[tuple[str, list[int]]]:
@@ -90,10 +95,12 @@ class Pictures:
         return [self.groups[key][i] for i in places]
 
 
-def _away(request: ForgetRequest, config: CvfConfig, going: list[Image.Image]) -> list[Image.Image]:
+def _away(
+    request: ForgetRequest, config: CvfConfig, going: list[Image.Image], rest: Mapping[int, Image.Image]
+) -> list[Image.Image]:
     """Pictures that the original model is read on; none for the reference `base`, which reads the forgotten ones."""
     if config.reference == "blurred":
-        return [blurred(image) for image in going]
+        return [rest[id(image)] if id(image) in rest else blurred(image) for image in going]
     if config.reference == "stranger":
         if not request.strangers:
             raise BadRequest(
