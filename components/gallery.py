@@ -18,9 +18,13 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.demo import request as demo_request
 from unlearn_core.demo import world
 from unlearn_core.demo.build import VOCABULARY
+from unlearn_core.demo.suite import demo_suite
+from unlearn_core.evaluation.suite import Suite
+from unlearn_core.evaluation.suite.controls import without_controls
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.images import open_image
+from unlearn_core.vlm.presets import RETAIN_ONLY
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,14 @@ class Collection(Protocol):
     def request(self, subjects: Sequence[str]) -> ForgetRequest: ...
 
     def exam(self, subjects: Sequence[str], *, thorough: bool) -> tuple[Example, ...]: ...
+
+    def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:
+        """Questions about a request on pictures that no fit saw; None where it is about people of somebody's own."""
+        ...
+
+    def retain_only(self, subjects: Sequence[str]) -> Path | None:
+        """Folder of a model that was taught the same but for these subjects, if there is one."""
+        ...
 
 
 _GROUPS = {
@@ -186,13 +198,26 @@ class DemoWorld:
         self._check(subjects)
         return demo_request.exam(subjects, pictures=3 if thorough else 1, others=12 if thorough else 5)
 
+    def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:
+        if not self._known().issuperset(request.subjects) or not request.subjects:
+            return None
+        if thorough:
+            return demo_suite(request)
+        return without_controls(demo_suite(request, pictures=1, others=2))
+
+    def retain_only(self, subjects: Sequence[str]) -> Path | None:
+        return RETAIN_ONLY if subjects and set(subjects) <= set(world.FORGET_SPLIT) else None
+
     def _card(self, what: str, label: str, group: str) -> Card:
         return Card(f"{what}@0", label, group, self.shown(f"{what}@0").image)
 
     def _check(self, subjects: Sequence[str]) -> None:
-        known = {p.id for p in world.people()}
-        if any(s not in known for s in subjects):
+        if not self._known().issuperset(subjects):
             raise BadRequest("Somebody named here is not in this collection. Please choose again.")
+
+    @staticmethod
+    def _known() -> set[str]:
+        return {p.id for p in world.people()}
 
     @staticmethod
     def _parse(ref: str) -> tuple[str, int]:
@@ -243,6 +268,12 @@ class Uploads:
         raise BadRequest(
             "This model comes without a collection, so no exam can be drawn up. Ask both models a question below instead."
         )
+
+    def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:
+        return None
+
+    def retain_only(self, subjects: Sequence[str]) -> Path | None:
+        return None
 
 
 def collection_for(vlm: VLM) -> Collection:

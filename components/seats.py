@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Lock, Thread
 from weakref import WeakValueDictionary
 
@@ -35,6 +35,7 @@ class Seat:
     Args:
         manifests: bundles that were checked against this model, by name.
         modules: what was read from such bundles, latest used last.
+        retain_only: a model to measure forgetting against, by its folder.
     """
 
     choice: Choice
@@ -42,9 +43,17 @@ class Seat:
     collection: Collection = field(init=False)
     manifests: dict[str, Manifest] = field(default_factory=dict)
     modules: OrderedDict[str, Module] = field(default_factory=OrderedDict)
+    retain_only: dict[str, VLM] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.collection = collection_for(self.vlm)
+
+    def gold(self, folder: str) -> VLM:
+        """The retain-only model in a folder, loaded like the seat's own. One is kept; another takes its place."""
+        if folder not in self.retain_only:
+            self.retain_only.clear()
+            self.retain_only[folder] = load(replace(self.choice, model=folder, revision=None))
+        return self.retain_only[folder]
 
 
 @dataclass(eq=False)

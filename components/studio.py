@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -18,8 +19,12 @@ from components.texts import moment, people
 from unlearn_core import bundle
 from unlearn_core.bundle import Manifest
 from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.evaluation.suite import Suite, suite_of
+from unlearn_core.evaluation.suite.build import LIMIT
+from unlearn_core.examination import EVALUATION, Finding, of_bundle, of_run
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
+from unlearn_core.runs.errands import Errands
 from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
 from unlearn_core.vlm import VLM
@@ -31,6 +36,8 @@ IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
 RUN, BUNDLE = "run:", "bundle:"
 REQUEST = "request:"
 """Marks a saved request where otherwise subjects of the collection stand."""
+QUICK = 24
+"""Questions of a split, at most, in a comparison that is not thorough."""
 IN_MEMORY = 3
 """Modules of imported bundles kept in memory, latest used first."""
 
@@ -46,12 +53,14 @@ class Studio:
         self.desk = Desk()
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace)
+        self.errands = Errands(lambda: self.worker.active() is not None)
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._lock = Lock()
 
     def close(self) -> None:
         """Cancel the fit that is going and those that wait: they read as cancelled afterwards, not as failed."""
+        self.errands.close()
         self.worker.close()
 
     # -- the session's model ------------------------------------------------------------------------------------------
@@ -163,6 +172,35 @@ class Studio:
             raise BadRequest("Please choose at least one person that the exam is about; a bundle does not tell.")
         return own_exam.exam(self.run(ref).request(), thorough)
 
+    # -- comparing ----------------------------------------------------------------------------------------------------
+
+    def suite(self, ref: str, about: list[str], *, thorough: bool) -> Suite:
+        """Questions about what a result was made to forget; `about` says whom where it is a bundle, which does not tell.
+
+        Raises:
+            BadRequest: neither is there.
+        """
+        if not self.is_run(ref) and not about:
+            raise BadRequest("Please choose at least one person that the questions are about; a bundle does not tell.")
+        request = self.run(ref).request() if self.is_run(ref) else self.collection.request(about)
+        found = self.collection.suite(request, thorough=thorough)
+        return found or suite_of(request, self.vlm, limit=LIMIT if thorough else QUICK)
+
+    def gold(self, folder: str, subjects: Sequence[str]) -> VLM | None:
+        """A model that was never taught about these subjects, loaded when it is first wanted: that of the collection, or
+        the one in a folder.
+
+        Raises:
+            BadRequest: there is no such folder. Others as for loading any model.
+        """
+        known = self.collection.retain_only(subjects)
+        path = str(known) if known is not None else folder.strip()
+        if not path:
+            return None
+        if not Path(path).is_dir():
+            raise BadRequest("There is no such folder. Please give the folder of the retain-only model, or nothing.")
+        return self.seat.gold(path)
+
     # -- bundles ------------------------------------------------------------------------------------------------------
 
     def bring(self, path: Path) -> str:
@@ -177,6 +215,19 @@ class Studio:
         os.replace(fresh, self._imported / f"{name}.zip")
         self.seat.manifests[name] = manifest
         return BUNDLE + name
+
+    def finding(self, ref: str) -> Finding:
+        """What is behind a reference, to be examined. Raises BadRequest, RunNotFound, RunNotReady, RunDamaged."""
+        if self.is_run(ref):
+            return of_run(self.run(ref))
+        return of_bundle(self.manifest(ref), self.module(ref), self.examined(ref))
+
+    def examined(self, ref: str) -> Path:
+        """The folder for what is found out about a result; it need not be there yet. Raises BadRequest, RunNotFound."""
+        if self.is_run(ref):
+            return self.run(ref).folder / EVALUATION
+        self.manifest(ref)
+        return self._imported / f"{ref.removeprefix(BUNDLE)}.{EVALUATION}"
 
     def manifest(self, ref: str) -> Manifest:
         """What an imported bundle says of itself. Raises BadRequest."""

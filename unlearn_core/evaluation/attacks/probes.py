@@ -70,6 +70,7 @@ class Probes:
     relearns = False
     in_scope = False
     budget = ProbesBudget
+    effort = 10
 
     def run(self, target: Target, budget: ProbesBudget) -> Job[AttackResult]:
         gallery = gallery_of(target, budget.pictures)
@@ -95,6 +96,8 @@ class Probes:
             gold=_overall([p.gold for p in points if p.gold is not None]) if gold else None,
             unit="pictures",
             curve=points,
+            excess=max(p.forget.value - (0 if p.gold is None else p.gold.value) for p in points),
+            needs_gold=True,
             notes={"before": {name: float(recognised(x, gallery)[going].mean()) for name, x in before.items()}},
         )
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from unlearn_core.data.example import distinct_images
 from unlearn_core.evaluation.collect import Probe
+from unlearn_core.evaluation.suite.splits import Split
+from unlearn_core.evaluation.suite.suite import Suite
 
 
 def without_picture(probes: Sequence[Probe]) -> tuple[Probe, ...]:
@@ -33,3 +35,9 @@ def shuffled(probes: Sequence[Probe], others: Sequence[Probe], seed: int = 0) ->
 def without_options(probes: Sequence[Probe]) -> tuple[Probe, ...]:
     """Multiple-choice questions without their options."""
     return tuple(replace(p, options=None) for p in probes if p.options is not None)
+
+
+def without_controls(suite: Suite) -> Suite:
+    """The same suite for a quick look: without what only serves to read the other numbers by."""
+    controls = (Split.NO_PICTURE, Split.SHUFFLED, Split.NO_OPTIONS, Split.NEVER_SEEN)
+    return replace(suite, splits={split: probes for split, probes in suite.splits.items() if split not in controls})
