@@ -233,7 +233,8 @@ class AuditPage:
         going = [e for e in errands if not e.status.state.over]
         tried = {ref: self._tried(ref) for ref in refs}
         now = repr(
-            [(e.title, e.status.state, e.result) for e in errands] + [(r, [t["made"] for t in tried[r]]) for r in refs]
+            [(e.title, e.status.state, e.result is None) for e in errands]
+            + [(r, [t["made"] for t in tried[r]]) for r in refs]
         )
         bars = {self.progress: "".join(verdicts.progress(e) for e in errands if _worth_showing(e))}
         if now == seen:

@@ -119,6 +119,9 @@ class Errands:
             self._closed = True
             for errand in self._known.values():
                 errand.stop.set()
+            for errand, _ in self._waiting:
+                errand.status = Status(RunState.CANCELLED)
+            self._waiting.clear()
             self._change.notify()
         self._thread.join()
 
