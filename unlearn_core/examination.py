@@ -117,7 +117,7 @@ class Examination:
             BadOption: there is no attack of that name.
         """
         attacks = [chosen_attack(name) for name in names]
-        total, found = sum(a.effort for a in attacks), []
+        total, found = sum(a.effort for a in attacks), list[Outcome]()
         for i, attack in enumerate(attacks):
             began, done = time.monotonic(), sum(a.effort for a in attacks[:i])
             yield Progress(attack.title, done, total)
@@ -155,8 +155,9 @@ class Examination:
         )
 
     def _ready(self) -> Path:
-        with storing():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with storing():  # without parents: a run that was deleted meanwhile must not come back
+            self.finding.folder.mkdir(mode=0o700, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
         return self.folder
 
 

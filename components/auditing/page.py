@@ -21,7 +21,7 @@ from unlearn_core.evaluation.report import to_html
 from unlearn_core.examination import Examination, kept, latest
 from unlearn_core.runs import RunState
 from unlearn_core.runs.errands import Errand
-from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.errors import BadRequest, RunNotFound
 
 POLL = 1.0
 """Seconds between two looks at what is going."""
@@ -71,9 +71,10 @@ class AuditPage:
             elem_id="audit-about",
         )
         self.attacks = gr.CheckboxGroup(
-            [(verdicts.needs(name), name) for name in ATTACKS],
+            [(attack.title, name) for name, attack in ATTACKS.items()],
             value=list(ATTACKS),
             label="Attacks",
+            info="The first six only ask, as anybody can; the others need a look inside the model.",
             elem_id="audit-attacks",
         )
         self.level = gr.Radio(
@@ -253,7 +254,11 @@ class AuditPage:
         }
 
     def _tried(self, ref: str) -> list[dict[str, Any]]:
-        folder = latest(self.studio.examined(ref))
+        """Nothing for a result that was deleted while the page was open."""
+        try:
+            folder = latest(self.studio.examined(ref))
+        except (RunNotFound, BadRequest):
+            return []
         return [] if folder is None else kept(folder)
 
 

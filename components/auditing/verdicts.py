@@ -13,21 +13,6 @@ from unlearn_core.evaluation.report import not_run
 from unlearn_core.runs import RunState
 from unlearn_core.runs.errands import Errand
 
-NEEDS = {
-    "questions": "asks only",
-    "gradients": "needs gradients",
-    "weights": "needs the weights",
-    "features": "needs inner features",
-    "probabilities": "needs probabilities",
-}
-"""What an attacker must have, by `Access`."""
-
-
-def needs(name: str) -> str:
-    """Title of an attack, and what an attacker must have for it."""
-    attack = ATTACKS[name]
-    return f"{attack.title} ({NEEDS[attack.access]})"
-
 
 def progress(errand: Errand) -> str:
     """A bar with what is being done; a sentence for what is over."""
@@ -60,7 +45,8 @@ def audited(title: str, tried: Sequence[Mapping[str, Any]]) -> str:
         else html.empty("No attack was run yet.")
     )
     left = not_run(tried)
-    items = "".join(f"<li><b>{escape(n['title'])}</b>: {escape(n['why'])}</li>" for n in left)
+    reasons = {n["why"]: [m["title"] for m in left if m["why"] == n["why"]] for n in left}
+    items = "".join(f"<li><b>{escape(', '.join(titles))}</b>: {escape(why)}</li>" for why, titles in reasons.items())
     return (
         f'<section class="audited"><h3>{escape(title)}</h3>{body}<details{"" if results else " open"}><summary>Not run '
         f'<small>{len(left)}: what was not tried proves nothing</small></summary><ul class="limits">{items}</ul></details></section>'
@@ -73,7 +59,7 @@ def _verdict(result: Mapping[str, Any]) -> str:
     budget = ", ".join(f"{name} {_said(value)}" for name, value in result["budget"].items())
     cost = f"Budget: {budget}. {moment(result['made'])}, {lasting(result['seconds'])}."
     return (
-        f'<li class="{tone}"><h4>{escape(attack.title)} {html.chip(word, tone)} <small>{escape(NEEDS[attack.access])}</small></h4>'
+        f'<li class="{tone}"><h4>{escape(attack.title)} {html.chip(word, tone)} <small>by {escape(attack.access)}</small></h4>'
         f'<p class="numbers">{_numbers(result)}</p><p>{escape(str(result["verdict"]))}</p>'
         f'<details><summary>{escape(attack.tries)}</summary><p class="doing">{escape(cost)}</p>{_curve(result["curve"])}</details></li>'
     )
@@ -96,8 +82,9 @@ def _numbers(result: Mapping[str, Any]) -> str:
         ("people who stay", result["retain"] and result["retain"]["worst"]),
         ("retain-only model", result["gold"] and result["gold"]["worst"]),
     )
+    number = _area if result["access"] == "probabilities" else _percent
     return "".join(
-        f"<span><b>{_percent(estimate)}</b> {escape(label)}</span>" for label, estimate in shown if estimate is not None
+        f"<span><b>{number(estimate)}</b> {escape(label)}</span>" for label, estimate in shown if estimate is not None
     )
 
 
@@ -114,6 +101,10 @@ def _curve(points: Sequence[Mapping[str, Any]]) -> str:
 
 def _percent(estimate: Mapping[str, Any] | None) -> str:
     return "–" if estimate is None else f"{100 * float(estimate['value']):.0f} %"
+
+
+def _area(estimate: Mapping[str, Any]) -> str:
+    return f"AUC {float(estimate['value']):.2f}"
 
 
 def _said(value: Any) -> str:

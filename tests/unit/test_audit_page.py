@@ -80,7 +80,7 @@ def test_a_verdict_stands_with_its_numbers_its_controls_and_what_was_not_run(fol
     page = verdicts.audited("A run", [result, reason])
     for part in (result["verdict"].split(",")[0], "people who stay", "gives way", reason["why"], "Removing the module"):
         assert part in page
-    assert page.count("It was not run.") == len(ATTACKS) - 2
+    assert all(attack.title in page for attack in ATTACKS.values())
     assert "No attack was run yet" in verdicts.audited("A run", [])
 
 

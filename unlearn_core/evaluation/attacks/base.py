@@ -220,7 +220,7 @@ def outcome(
 
 def _found(worst: Estimate, unit: str) -> str:
     spread = "" if worst.low is None or worst.high is None else f" (95 %: {worst.low:.1%} to {worst.high:.1%})"
-    return f"At worst {worst.value:.1%}{spread} of {worst.count} {unit}"
+    return f"At worst {worst.value:.1%}{spread} of {worst.count} {unit}{' come back' if unit == FACTS else ''}"
 
 
 def _controls(retain: Recovered | None, gold: Recovered | None) -> str:

@@ -142,5 +142,5 @@ def not_run(tried: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Title and reason of every attack that no result stands for: could not be run, was not, or does not exist here."""
     done = {str(entry["attack"]) for entry in tried}
     failed = [{"title": str(entry["title"]), "why": str(entry["why"])} for entry in tried if "why" in entry]
-    left = [{"title": a.title, "why": "It was not run."} for name, a in ATTACKS.items() if name not in done]
+    left = [{"title": a.title, "why": "Not run."} for name, a in ATTACKS.items() if name not in done]
     return [*failed, *left, *({"title": title, "why": why} for title, why in BEYOND.items())]
