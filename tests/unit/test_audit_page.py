@@ -19,7 +19,7 @@ from unlearn_core.examination import Examination, Finding, kept, latest
 from unlearn_core.runs import RunState, Status
 from unlearn_core.runs.errands import Errand
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.errors import BadOption
+from unlearn_core.vlm.errors import BadOption, StorageFailed
 
 Picture = Callable[..., Image.Image]
 NAMES = ("phrasings", "membership", "pairs")
@@ -56,6 +56,14 @@ def test_each_result_is_kept_as_soon_as_it_is_there(folder: Path) -> None:
     assert found["phrasings"]["withstands"] is False
     assert "no model saw" in found["membership"]["why"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in suite.iterdir())
+
+
+def test_a_deleted_run_does_not_come_back(tiny_vlm: VLM, picture: Picture, tmp_path: Path) -> None:
+    suite = suite_of(request_of([picture(0)]), tiny_vlm, limit=1)
+    finding = Finding("A", "tiny", TinyModule(torch.zeros(tiny_vlm.width)), tmp_path / "gone" / "evaluation")
+    with pytest.raises(StorageFailed, match="still there"):
+        finish(Examination(finding, tiny_vlm, suite).attack(["membership"]))
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
