@@ -198,6 +198,8 @@ def outcome(
     beyond = forget.worst.value - (0 if gold is None else gold.worst.value) if excess is None else excess
     breaks = unit == FACTS and retain is not None and retain.worst.value < BREAKS
     holds = None if (needs_gold and gold is None) or (breaks and beyond <= allowed) else beyond <= allowed
+    ahead = beyond if curve and gold is not None else None
+    said = f"{_found(forget.worst, unit)}, {_controls(retain, gold, ahead)}"
     return AttackResult(
         attack.name,
         attack.title,
@@ -212,7 +214,7 @@ def outcome(
         retain,
         gold,
         holds,
-        f"{_found(forget.worst, unit)}, {_controls(retain, gold)}: {_judged(forget.worst, holds, breaks, attack.in_scope)}.",
+        f"{said}: {_judged(forget.worst, holds, breaks, attack.in_scope)}.",
         tuple(curve),
         notes or {},
     )
@@ -223,12 +225,12 @@ def _found(worst: Estimate, unit: str) -> str:
     return f"At worst {worst.value:.1%}{spread} of {worst.count} {unit}{' come back' if unit == FACTS else ''}"
 
 
-def _controls(retain: Recovered | None, gold: Recovered | None) -> str:
-    never = (
-        "with no retain-only model to compare with"
-        if gold is None
-        else f"{gold.worst.value:.1%} with the retain-only model"
-    )
+def _controls(retain: Recovered | None, gold: Recovered | None, ahead: float | None) -> str:
+    """`ahead`: by how much the unlearned model is ahead of the retain-only one where on a curve it is the most."""
+    never = "with no retain-only model to compare with"
+    if gold is not None:
+        gap = "" if ahead is None else f" (ahead of it by {100 * ahead:.0f} points where it is the most)"
+        never = f"{gold.worst.value:.1%} with the retain-only model{gap}"
     return never if retain is None else f"{never}, {retain.worst.value:.1%} for people who stay"
 
 

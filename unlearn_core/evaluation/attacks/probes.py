@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def _stages_of(vlm: VLM, prompt: Prompt) -> dict[str, Tensor]:
     batch = vlm.batch([prompt])
     with ExitStack() as hooks:
         for i, block in enumerate(vlm.family.blocks(vlm.model)):
-            hook = block.register_forward_hook(partial(_note, out, f"block {i + 1}"))
+            hook = block.register_forward_hook(partial(_note, out, f"block {i + 1}", get_ident()))
             hooks.callback(hook.remove)
         (plain,) = vlm.tokens_of(batch.pixels)
     out["visual tokens"] = _mean(plain)
@@ -156,8 +157,10 @@ def _stages_of(vlm: VLM, prompt: Prompt) -> dict[str, Tensor]:
     return out
 
 
-def _note(out: dict[str, Tensor], name: str, _: nn.Module, __: Any, seen: Float[Tensor, "*n w"]) -> None:
-    out[name] = _mean(seen)
+def _note(out: dict[str, Tensor], name: str, who: int, _: nn.Module, __: Any, seen: Float[Tensor, "*n w"]) -> None:
+    """Only what thread `who` looks at: others may be asking the same model."""
+    if get_ident() == who:
+        out[name] = _mean(seen)
 
 
 def _mean(x: Float[Tensor, "*n w"]) -> Float[Tensor, " w"]:
