@@ -160,7 +160,7 @@ class AuditPage:
         about: list[str] | None,
         names: list[str],
         level: Level,
-        gold: str,
+        gold: str | None,
         seed: float | None,
     ) -> Any:
         if not names:
@@ -177,7 +177,7 @@ class AuditPage:
 
     @plainly
     def _report(
-        self, refs: list[str] | None, about: list[str] | None, mask: bool, gold: str, seed: float | None
+        self, refs: list[str] | None, about: list[str] | None, mask: bool, gold: str | None, seed: float | None
     ) -> Any:
         def job(examination: Examination, ref: str) -> Job[object]:
             data = yield from examination.report(mask, int(seed or 0))
@@ -185,7 +185,7 @@ class AuditPage:
 
         return self._begin(refs or [], about or [], gold, job)
 
-    def _begin(self, refs: list[str], about: list[str], gold: str, job: Any) -> Any:
+    def _begin(self, refs: list[str], about: list[str], gold: str | None, job: Any) -> Any:
         """Queue an errand for each result; the models are put together when its turn comes."""
         if not refs:
             raise BadRequest("Please choose a result first.")
@@ -206,9 +206,9 @@ class AuditPage:
             raise BadRequest("Please choose whom the bundle was made to forget; it does not tell.")
         return self.studio.subjects(ref) or about
 
-    def _examination(self, ref: str, whom: list[str], gold: str) -> Examination:
+    def _examination(self, ref: str, whom: list[str], gold: str | None) -> Examination:
         suite = self.studio.suite(ref, whom, thorough=True)
-        return Examination(self.studio.finding(ref), self.studio.vlm, suite, self.studio.gold(gold, whom))
+        return Examination(self.studio.finding(ref), self.studio.vlm, suite, self.studio.gold(gold or "", whom))
 
     def _write(self, data: dict[str, Any], name: str) -> list[str]:
         page, record = (self.folder / f"{name}.{kind}" for kind in ("html", "json"))
