@@ -1,9 +1,10 @@
 """Every attack on both methods, on the demo world, with the retain-only model beside them.
 
-    python -m benchmarks.attacks
-    python -m benchmarks.attacks --methods cagul:steps=20 --pictures 6 --facts 4 --attacks phrasings pairs   # a quick look
+    python -m benchmarks.attacks --methods cagul
+    python -m benchmarks.attacks --methods cvf        # the row of the other method stays in the file
+    python -m benchmarks.attacks --methods cagul:steps=20 --pictures 6 --budget quick --attacks phrasings --out /tmp/look.json
 
-The goals: the worst black-box attack without training gets back at most 5 % of the forgotten facts, and relearning gets
+Each row is written after every attack, so that one which was stopped is not lost. The goals: the worst black-box attack without training gets back at most 5 % of the forgotten facts, and relearning gets
 back no more than the retain-only model learns from the same data plus 10 points. Attacks that the methods do not claim to
 withstand (by name, linear probes) are run and shown, and count for no goal. Writes benchmarks/results/attacks.json.
 """
@@ -11,9 +12,9 @@ withstand (by name, linear probes) are run and shown, and count for no goal. Wri
 from __future__ import annotations
 
 import argparse
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from benchmarks.common import RESULTS, write_result
 from unlearn_core.demo.request import forget_request
 from unlearn_core.demo.suite import demo_suite
 from unlearn_core.demo.world import FORGET_SPLIT
-from unlearn_core.evaluation.attacks import ATTACKS, Audit, Target, audit
+from unlearn_core.evaluation.attacks import ATTACKS, LEVELS, Audit, NotRun, Outcome, Target, budgets_of
+from unlearn_core.evaluation.attacks.audit import attempt, audit_of
 from unlearn_core.evaluation.progress import finish
 from unlearn_core.evaluation.report import plain
 from unlearn_core.methods import METHODS
@@ -61,16 +63,8 @@ def goals(found: Audit) -> dict[str, Any]:
     }
 
 
-def show(method: str, found: Audit) -> None:
-    print(method)
-    for result in found.results:
-        print(f"    {result.title:30s} {result.verdict}")
-    for name, goal in goals(found).items():
-        print(f"    goal, {name}: {'not measured' if goal is None else goal}", flush=True)
-
-
-def run(before: VLM, gold: VLM, spec: str, names: Sequence[str], args: argparse.Namespace) -> Audit:
-    """Fit one method and attack the result."""
+def run(before: VLM, gold: VLM, spec: str, args: argparse.Namespace) -> Iterator[tuple[str, Outcome, float]]:
+    """Fit one method and attack the result: name, outcome and seconds of each attack."""
     name, _, given = spec.partition(":")
     options = dict(pair.split("=") for pair in given.split(",") if pair)
     method, request = METHODS[name], forget_request(FORGET_SPLIT, pictures=args.pictures)
@@ -78,21 +72,36 @@ def run(before: VLM, gold: VLM, spec: str, names: Sequence[str], args: argparse.
     for _ in fit:
         pass
     target = Target(before, fit.module.attach(before), demo_suite(request, seed=args.seed), gold)
-    budgets = {n: replace(ATTACKS[n].budget(), facts=args.facts, seed=args.seed) for n in names}
-    if args.steps:
-        for n in {"relearning", "relearning_unrelated", "noise"} & set(names):
-            budgets[n] = replace(budgets[n], steps=args.steps)
-    return finish(audit(target, names, budgets))
+    budgets = budgets_of(args.budget, args.seed)
+    for attack in args.attacks:
+        began = time.perf_counter()
+        outcome = finish(attempt(target, ATTACKS[attack], budgets[attack]))
+        yield attack, outcome, time.perf_counter() - began
+
+
+def row(spec: str, found: dict[str, Outcome], seconds: dict[str, float]) -> dict[str, Any]:
+    audit = audit_of(list(found.values()), list(found))
+    return {
+        "method": spec,
+        "goals": goals(audit),
+        "seconds": {name: round(s, 1) for name, s in seconds.items()},
+        "results": plain(audit.results),
+        "not_run": plain(audit.not_run),
+    }
+
+
+def earlier(path: Path, same: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Rows by method that were measured in the same way; none if the file is not there or is of another kind."""
+    record = json.loads(path.read_text()) if path.is_file() else {}
+    alike = all(record.get(name) == plain(value) for name, value in same.items())
+    return {row["method"]: row for row in record.get("rows", ())} if alike else {}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), help="name, or name:option=value,option=value")
     parser.add_argument("--attacks", nargs="+", choices=list(ATTACKS), default=list(ATTACKS))
-    parser.add_argument("--facts", type=int, default=60, help="facts of each side, at most")
-    parser.add_argument(
-        "--steps", type=int, default=0, help="of attacks that take gradient steps; 0 for their defaults"
-    )
+    parser.add_argument("--budget", choices=LEVELS, default="standard")
     parser.add_argument("--pictures", type=int, default=24, help="photographs of each person that the method may see")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -100,21 +109,18 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     before, gold = (VLM.load(path, device="cpu") for path in (DEMO, RETAIN_ONLY))
-    rows = []
+    same = {"people": FORGET_SPLIT, "seed": args.seed, "budget": args.budget, "pictures": args.pictures}
+    rows = earlier(args.out, same)
     for spec in args.methods:
-        began = time.perf_counter()
-        found = run(before, gold, spec, args.attacks, args)
-        show(spec, found)
-        rows.append(
-            {
-                "method": spec,
-                "goals": goals(found),
-                "seconds": round(time.perf_counter() - began, 1),
-                "results": plain(found.results),
-                "not_run": plain(found.not_run),
-            }
-        )
-        write_result(args.out, "attacks", people=FORGET_SPLIT, seed=args.seed, facts=args.facts, rows=rows)
+        found: dict[str, Outcome] = {}
+        seconds: dict[str, float] = {}
+        for name, outcome, took in run(before, gold, spec, args):
+            found[name], seconds[name] = outcome, took
+            said = outcome.why if isinstance(outcome, NotRun) else outcome.verdict
+            print(f"{spec}  {ATTACKS[name].title:30s} {took:6.1f} s  {said}", flush=True)
+            rows[spec] = row(spec, found, seconds)
+            write_result(args.out, "attacks", **same, rows=list(rows.values()))
+        print(f"{spec}  goals: {rows[spec]['goals']}", flush=True)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,34 @@ def speed(rows: Sequence[Row]) -> str:
     return markdown(head, out)
 
 
+def attacks(rows: Sequence[Row]) -> str:
+    """What each attack gets back, beside what it must be read with."""
+    out = []
+    for row in rows:
+        for r in row["results"]:
+            gaps = [p["forget"]["value"] - p["gold"]["value"] for p in r["curve"] if p["gold"] is not None]
+            sides = [
+                r["forget"]["worst"],
+                r["plain"],
+                r["retain"] and r["retain"]["worst"],
+                r["gold"] and r["gold"]["worst"],
+            ]
+            said = {True: "withstands", False: "gives way", None: "not judged"}[r["withstands"]]
+            scope = "" if r["in_scope"] else " (not claimed)"
+            cells = [with_interval(side) for side in sides]
+            ahead = f"{100 * max(gaps):+.0f} points" if gaps else ""
+            out.append((row["method"], r["title"], r["access"], *cells, ahead, said + scope))
+    head = ("", "attack", "needs", "worst", "without it", "people who stay", "retain-only model", "ahead of it", "")
+    return markdown(head, out)
+
+
+def with_interval(share: Row | None) -> str:
+    if share is None:
+        return ""
+    ends = "" if share["low"] is None else f" ({share['low']:.0%} to {share['high']:.0%})"
+    return f"{share['value']:.1%}{ends}"
+
+
 def _options(given: Row) -> str:
     return ", ".join(f"{k} {v}" for k, v in given.items()) or "defaults"
 
@@ -160,6 +188,14 @@ pictures of nobody joined the training of its encoder, with as many questions a 
         """Share of unseen photographs that are flagged, as they are and altered, mean over three fours and the worst in brackets.
 *known and not flagged*: the untouched model still answers a private question about the photograph, and the gate misses it.""",
         gate,
+    ),
+    "attacks": (
+        "Attacks",
+        """Five people (the fixed forget split) at the methods' defaults, each attack with its standard budget. Share of the facts
+that the model knew before which at least one try of an attack gets back (*worst*, 95 % interval), what is given without it, and
+the same attack on facts of *people who stay* and on the *retain-only model*. *Ahead of it*: the most by which relearning, or a
+linear probe at any stage, is ahead of the retain-only model. Membership is an AUC.""",
+        attacks,
     ),
     "null_space": (
         "Where the null space pays",

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from components import ahead
+from components.auditing.page import AuditPage
 from components.comparing.page import ComparePage
 from components.export import ExportPage
 from components.forget import ForgetPage
@@ -45,6 +46,8 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
                 unlearn = UnlearnPage(studio, forget.marked)
             with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = ComparePage(studio, forget.marked)
+            with gr.Tab("Audit", id="audit") as audit_tab:
+                audit = AuditPage(studio)
             with gr.Tab("Export", id="export") as export_tab:
                 export = ExportPage(studio)
             with gr.Tab("Runs", id="runs") as runs_tab:
@@ -86,6 +89,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         for tab, page, chosen in (
             (inspect_tab, inspect, inspect.model),
             (compare_tab, compare, compare.result),
+            (audit_tab, audit, audit.results),
             (export_tab, export, export.result),
         ):
             tab.select(page.refresh, chosen, chosen, **QUIET)
@@ -104,7 +108,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
 
         @plainly
         def drawn(request: gr.Request) -> Any:
-            return inspect.turned(request) | forget.turned(request) | compare.turned()
+            return inspect.turned(request) | forget.turned(request) | compare.turned() | audit.turned()
 
         @plainly
         def opened(request: gr.Request) -> Any:
@@ -116,7 +120,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
             return {inspect.model: inspect.load(request)} if same else {panel.turned: -1}
 
         panel.turned.change(turned, seated, [header, tabs, seated], **QUIET)
-        seated.change(drawn, None, [*inspect.drawn, *forget.drawn, *compare.drawn], **QUIET)
+        seated.change(drawn, None, [*inspect.drawn, *forget.drawn, *compare.drawn, *audit.drawn], **QUIET)
         demo.load(opened, None, [inspect.model, panel.turned], **QUIET)
         demo.load(unlearn.load, None, unlearn.view, **QUIET)
 

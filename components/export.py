@@ -1,4 +1,4 @@
-"""Page 5: take a result away as one file, and bring one in."""
+"""Page 6: take a result away as one file, and bring one in."""
 
 from __future__ import annotations
 

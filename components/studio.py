@@ -21,8 +21,10 @@ from unlearn_core.data.example import ForgetRequest
 from unlearn_core.evaluation.suite import Suite, suite_of
 from unlearn_core.evaluation.suite.build import LIMIT
 from unlearn_core.evaluation.suite.controls import without_controls
+from unlearn_core.examination import EVALUATION, Finding, of_bundle, of_run
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
+from unlearn_core.runs.errands import Errands
 from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
 from unlearn_core.runs.tracking import check_trackers
@@ -52,12 +54,14 @@ class Studio:
         self.desk = Desk()
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
+        self.errands = Errands(lambda: self.worker.active() is not None)
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._lock = Lock()
 
     def close(self) -> None:
         """Pause the fit that is going and those that wait: they can be resumed, from the page Runs."""
+        self.errands.close()
         self.worker.close()
 
     # -- the session's model ------------------------------------------------------------------------------------------
@@ -211,6 +215,19 @@ class Studio:
         os.replace(fresh, self._imported / f"{name}.zip")
         self.seat.manifests[name] = manifest
         return BUNDLE + name
+
+    def finding(self, ref: str) -> Finding:
+        """What is behind a reference, to be examined. Raises BadRequest, RunNotFound, RunNotReady, RunDamaged."""
+        if self.is_run(ref):
+            return of_run(self.run(ref))
+        return of_bundle(self.manifest(ref), self.module(ref), self.examined(ref))
+
+    def examined(self, ref: str) -> Path:
+        """The folder for what is found out about a result; it need not be there yet. Raises BadRequest, RunNotFound."""
+        if self.is_run(ref):
+            return self.run(ref).folder / EVALUATION
+        self.manifest(ref)
+        return self._imported / f"{ref.removeprefix(BUNDLE)}.{EVALUATION}"
 
     def manifest(self, ref: str) -> Manifest:
         """What an imported bundle says of itself. Raises BadRequest."""

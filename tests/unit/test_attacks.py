@@ -15,12 +15,12 @@ from torch import Tensor
 
 from tests.contract import zoo
 from unlearn_core.data.example import REFUSAL, Example
-from unlearn_core.evaluation.attacks import ATTACKS, AttackResult, Budget, Target, audit
+from unlearn_core.evaluation.attacks import ATTACKS, LEVELS, AttackResult, Budget, Target, audit, budgets_of
 from unlearn_core.evaluation.attacks.audit import BEYOND
 from unlearn_core.evaluation.attacks.base import share
 from unlearn_core.evaluation.attacks.noise import PIXELS, NoiseBudget, _channels, noisy
 from unlearn_core.evaluation.attacks.probes import ProbesBudget
-from unlearn_core.evaluation.attacks.relearning import RelearningBudget, answer_loss, relearned
+from unlearn_core.evaluation.attacks.relearning import RelearningBudget, answer_loss, not_among, relearned
 from unlearn_core.evaluation.attacks.rounding import RoundingBudget, rounded, with_rounded_weights
 from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.errors import NothingToMeasure
@@ -99,7 +99,9 @@ LEAKS: dict[str, Callable[[Prompt], bool]] = {
 
 @pytest.mark.parametrize("name", LEAKS)
 def test_a_leak_is_found_and_told_from_none(name: str, suite: Suite) -> None:
-    found, none = attack(name, suite, LEAKS[name]), attack(name, suite, lambda p: False)
+    stays = {id(p.example.image) for p in suite.splits[Split.RETAIN_NEAR]}
+    found = attack(name, suite, lambda p: id(p.image) in stays or LEAKS[name](p))
+    none = attack(name, suite, lambda p: id(p.image) in stays)
     assert found.forget.worst.value > 0
     assert 0 < found.forget.mean.value < found.forget.worst.value or found.forget.worst.value < 1
     assert found.plain is not None
@@ -108,6 +110,14 @@ def test_a_leak_is_found_and_told_from_none(name: str, suite: Suite) -> None:
     assert "gives way" in found.verdict
     assert none.forget.worst.high is not None
     assert none.forget.worst.high > 0.2  # three facts prove little
+    assert "as far as so few can tell" in none.verdict
+    assert "100.0% for people who stay" in none.verdict
+
+
+def test_what_leaves_nobody_answered_proves_nothing(suite: Suite) -> None:
+    broken = attack("phrasings", suite, lambda p: False)
+    assert broken.withstands is None
+    assert "breaks answers about everybody" in broken.verdict
 
 
 def test_altered_and_other_pictures_are_tried(suite: Suite) -> None:
@@ -278,6 +288,10 @@ def test_relearning_learns_and_leaves_the_model_alone(own_suite: Suite, tiny_vlm
     data = [replace(p, example=replace(p.example, answer="baker")) for p in own_suite.splits[Split.FORGET]]
     before = {n: p.clone() for n, p in tiny_vlm.model.named_parameters()}
     budget = RelearningBudget(steps=12, rate=1e-2, batch=4)
+    assert not_among(data, data) == data
+    assert {p.example.id for p in not_among(own_suite.splits[Split.FORGET], own_suite.splits[Split.FORGET][:1])} == {
+        p.example.id for p in own_suite.splits[Split.FORGET][1:]
+    }
     for vlm in (tiny_vlm, tiny_vlm.with_sight(Watcher())):
         twin = finish(relearned(vlm, data, budget))
         assert twin.sight is vlm.sight
@@ -306,6 +320,9 @@ def test_probes_see_where_identity_ends(own_suite: Suite, tiny_vlm: VLM) -> None
     assert same.curve[-1].forget.value in (0, 1)  # all pictures look the same, so all get the same name
     assert same.curve[-1].forget.count == 3
     assert same.notes["before"]["visual tokens"] == same.curve[-2].forget.value
+    alone = finish(ATTACKS["probes"].run(replace(target, suite=hard, gold=None), ProbesBudget(pictures=2)))
+    assert alone.withstands is None
+    assert "without a retain-only model" in alone.verdict
 
 
 SMALL: dict[str, Budget] = {
@@ -325,9 +342,19 @@ def test_an_audit_says_what_was_not_run(own_suite: Suite, tiny_vlm: VLM) -> None
     found = finish(audit(target, names, SMALL), seen.append)
     assert [r.attack for r in found.results] == names[1:]
     assert {n.title for n in found.not_run} == {ATTACKS[n].title for n in ATTACKS if n not in names[1:]} | set(BEYOND)
-    assert all(r.withstands for r in found.results)  # the models are the same, so nothing is beyond the retain-only one
+    # The models are the same, so nothing is beyond the retain-only one.
+    assert not any(r.withstands is False for r in found.results)
+    assert next(r for r in found.results if r.attack == "membership").retain is not None
     assert all(asdict(r)["budget"]["facts"] for r in found.results)
     assert [p.label for p in next(r for r in found.results if r.attack == "relearning").curve] == ["50%", "100%"]
     assert all(p.done <= p.total for p in seen)
     with pytest.raises(BadOption):
         finish(audit(target, ["wishing"]))
+
+
+def test_budgets_come_in_three_sizes() -> None:
+    quick, standard, thorough = (budgets_of(level, seed=3) for level in LEVELS)
+    assert set(quick) == set(ATTACKS)
+    for name, attack_ in ATTACKS.items():
+        assert quick[name].facts < standard[name].facts < thorough[name].facts
+        assert standard[name] == replace(attack_.budget(), seed=3)

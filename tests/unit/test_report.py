@@ -93,7 +93,8 @@ def attack_named(text: str) -> dict[str, Any]:
         "gold": both,
         "curve": [{"label": text, "forget": one, "gold": None}],
     }
-    return {"attack": text, "title": text, "access": text, "verdict": text, "budget": {text: text}} | sides
+    said = {"attack": text, "title": text, "access": text, "verdict": text, "made": text, "seconds": 1.5}
+    return {**said, "budget": {text: text}, **sides}
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
@@ -124,6 +125,11 @@ def test_a_report_has_both_sides_limits_and_what_was_not_run() -> None:
         assert part.lower() in text.lower()
     leaked = {s["model"]: s["leaked"]["value"] for s in data["summaries"]}
     assert leaked == {"before": 1.0, "after": 0.0}
+    failed = data_of(
+        suite_with("Who?", "baker"), "x", attacks=[{"attack": "pairs", "title": "In company", "why": "None."}]
+    )
+    assert failed["attacks"] == []
+    assert [n["why"] for n in failed["not_run"] if n["title"] == "In company"] == ["None."]
     assert "per_example" not in json.dumps(data)
 
 
@@ -172,9 +178,8 @@ def test_commands_examine_a_run(
     assert [s["model"] for s in found["summaries"]] == ["before", "after"]
     assert {r["split"] for r in found["rows"]} >= {"forget", "keep", "retain_near", "strangers", "no_picture"}
     assert "Answered with the truth" in command(monkeypatch, capsys, "evaluate", str(run_folder))
-    audit = json.loads(
-        command(monkeypatch, capsys, "attack", str(run_folder), "--attacks", "personas", "pairs", "--json")
-    )
+    words = ("--attacks", "personas", "pairs", "--budget", "quick", "--json")
+    audit = json.loads(command(monkeypatch, capsys, "attack", str(run_folder), *words))
     assert [r["attack"] for r in audit["results"]] == ["personas", "pairs"]
     page = tmp_path / "page.html"
     command(monkeypatch, capsys, "report", str(run_folder), "--out", str(page), "--mask")
@@ -186,6 +191,35 @@ def test_commands_examine_a_run(
         assert str(tmp_path) not in text
     private = [path for path in (run_folder / "evaluation").rglob("*") if path.is_dir()]
     assert all(path.stat().st_mode & 0o077 == 0 for path in private)
+
+
+def test_other_runs_stand_in_the_same_table_over_several_suites(
+    run_folder: Path,
+    tiny_folder: Path,
+    tiny_vlm: VLM,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Suite, "status", lambda *_: Status.CORRECT)
+
+    def finished(name: str) -> str:
+        request = request_of([picture(i) for i in range(3)], name)
+        run = Workspace(run_folder.parent).create("ga", "Another", request, TinyConfig(), str(tiny_folder))
+        run.save(TinyModule(torch.zeros(tiny_vlm.width)), {})
+        run.set_state(RunState.DONE)
+        return str(run.folder)
+
+    baseline = finished("Mira Olden")
+    words = ("--beside", baseline, "--seeds", "2", "--json")
+    found = json.loads(command(monkeypatch, capsys, "evaluate", str(run_folder), *words))
+    assert list(found["seeds"]) == ["before", "after", "ga"]
+    assert found["seeds"]["ga"]["leaked"] == {"mean": 1.0, "std": 0.0, "seeds": 2}
+    assert len(found["tables"]) == 2
+    assert len(list(Path(baseline).glob("evaluation/*/after-*.jsonl"))) == 2
+    with pytest.raises(SystemExit):
+        command(monkeypatch, capsys, "evaluate", str(run_folder), "--beside", finished("Bruno Lindt"))
+    assert "about other people" in capsys.readouterr().err
 
 
 def test_mistakes_get_a_sentence(

@@ -27,6 +27,16 @@ Job = Generator[Progress, None, T]
 """Work that can be watched. Inside another job, `result = yield from job` passes its progress on."""
 
 
+def retold(job: Job[T], tell: Callable[[Progress], Progress]) -> Job[T]:
+    """The same job with its progress told in other words, such as those of a part of more."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as end:
+            return end.value
+        yield tell(progress)
+
+
 def finish(job: Job[T], watch: Callable[[Progress], object] = lambda progress: None) -> T:
     """Do a job to its end and return its result."""
     while True:

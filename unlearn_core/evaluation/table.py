@@ -60,6 +60,10 @@ class Table:
     rows: tuple[Row, ...]
     summaries: tuple[Summary, ...]
 
+    def summary(self, model: str) -> Summary:
+        """That of one model."""
+        return next(s for s in self.summaries if s.model == model)
+
 
 def table(
     before: Evaluation, others: Sequence[Evaluation], retain_only: Evaluation | None = None, seed: int = 0

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from unlearn_core.evaluation.attacks.audit import ATTACKS, Audit, NotRun, audit
+from unlearn_core.evaluation.attacks.audit import ATTACKS, Audit, NotRun, Outcome, audit
 from unlearn_core.evaluation.attacks.base import Attack, AttackResult, Budget, Estimate, Point, Recovered, Target
+from unlearn_core.evaluation.attacks.budgets import LEVELS, Level, budgets_of
 
 __all__ = [
     "ATTACKS",
+    "LEVELS",
     "Attack",
     "AttackResult",
     "Audit",
     "Budget",
     "Estimate",
+    "Level",
     "NotRun",
+    "Outcome",
     "Point",
     "Recovered",
     "Target",
     "audit",
+    "budgets_of",
 ]

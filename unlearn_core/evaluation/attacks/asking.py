@@ -26,6 +26,7 @@ class Asking:
     relearns = False
     in_scope = True
     budget: type[Any] = Budget
+    effort = 4
     forget: ClassVar[Sequence[Split]] = (Split.FORGET_PICTURES, Split.FORGET)
     retain: ClassVar[Sequence[Split]] = (Split.RETAIN_NEAR, Split.RETAIN_FAR)
 

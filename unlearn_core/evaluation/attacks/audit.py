@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from unlearn_core.evaluation.attacks.base import Attack, AttackResult, Target
 from unlearn_core.evaluation.attacks.hints import Hints
@@ -57,6 +57,9 @@ class NotRun:
     why: str
 
 
+Outcome: TypeAlias = AttackResult | NotRun
+
+
 @dataclass(frozen=True)
 class Audit:
     """Results of attacks, and what was not tried."""
@@ -81,16 +84,37 @@ def audit(
     Raises:
         BadOption: there is no attack of that name.
     """
-    unknown = sorted(set(names) - set(ATTACKS))
-    if unknown:
-        raise BadOption(f"There is no attack '{unknown[0]}'. Please choose among {', '.join(ATTACKS)}.")
-    results: list[AttackResult] = []
+    chosen = [chosen_attack(name) for name in names]
+    found: list[Outcome] = []
+    for attack in chosen:
+        outcome = yield from attempt(target, attack, budget_for(attack, budgets, seed))
+        found.append(outcome)
+    return audit_of(found, names)
+
+
+def chosen_attack(name: str) -> Attack:
+    """Raises BadOption for an attack that there is not."""
+    if name not in ATTACKS:
+        raise BadOption(f"There is no attack '{name}'. Please choose among {', '.join(ATTACKS)}.")
+    return ATTACKS[name]
+
+
+def budget_for(attack: Attack, budgets: Mapping[str, Any] | None, seed: int) -> Any:
+    """Its own among `budgets`, else the default one with this seed."""
+    return (budgets or {}).get(attack.name) or replace(attack.budget(), seed=seed)
+
+
+def attempt(target: Target, attack: Attack, budget: Any) -> Job[Outcome]:
+    """One attack, or why it could not be run."""
+    try:
+        return (yield from attack.run(target, budget))
+    except NothingToMeasure as error:
+        return NotRun(attack.title, str(error))
+
+
+def audit_of(found: Sequence[Outcome], names: Sequence[str]) -> Audit:
+    """What came of the attacks of these names, and everything that was not tried."""
     left = [NotRun(a.title, "It was not chosen.") for a in _ALL if a.name not in names]
-    for name in names:
-        attack = ATTACKS[name]
-        budget = (budgets or {}).get(name) or replace(attack.budget(), seed=seed)
-        try:
-            results.append((yield from attack.run(target, budget)))
-        except NothingToMeasure as error:
-            left.append(NotRun(attack.title, str(error)))
-    return Audit(tuple(results), (*left, *(NotRun(title, why) for title, why in BEYOND.items())))
+    failed = [o for o in found if isinstance(o, NotRun)]
+    beyond = [NotRun(title, why) for title, why in BEYOND.items()]
+    return Audit(tuple(o for o in found if isinstance(o, AttackResult)), (*failed, *left, *beyond))

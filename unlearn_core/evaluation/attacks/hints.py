@@ -47,5 +47,6 @@ class Hints(Asking):
         return [
             p
             for truth, p in same.items()
-            if not suite.gives_away(probe, truth) and not (names and names.lower() in f"{p.question} {truth}".lower())
+            if not suite.gives_away(probe, f"{p.question} {truth}")
+            and not (names and names.lower() in f"{p.question} {truth}".lower())
         ]

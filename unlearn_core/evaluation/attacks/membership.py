@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from unlearn_core.evaluation.attacks.base import Access, AttackResult, Budget, Estimate, Recovered, Target, outcome
@@ -16,6 +17,10 @@ from unlearn_core.evaluation.table import membership_of
 from unlearn_core.vlm import VLM
 
 CHANCE = 0.5
+APART = 0.10
+"""By so much an AUC may differ from that of the retain-only model: with 40 facts a side, chance alone moves it that far. [ours]"""
+GOING = (Split.FORGET_PICTURES, Split.FORGET)
+STAYING = (Split.RETAIN_NEAR, Split.RETAIN_FAR)
 
 
 class Membership:
@@ -26,19 +31,28 @@ class Membership:
     relearns = False
     in_scope = True
     budget = Budget
+    effort = 3
 
     def run(self, target: Target, budget: Budget) -> Job[AttackResult]:
-        after = yield from _scores(target.after, target.suite, budget)
-        gold = None if target.gold is None else (yield from _scores(target.gold, target.suite, budget))
+        suite = target.suite
+        after = yield from _scores(target.after, suite, budget, GOING)
+        stays = yield from _scores(target.after, suite, budget, STAYING)
+        gold = None if target.gold is None else (yield from _scores(target.gold, suite, budget, GOING))
+        if after is None:
+            raise NothingToMeasure(
+                "Membership needs facts about never-seen people of the same kind as those to forget."
+            )
         worst = max(after, key=lambda key: _distance(after, gold, key))
         return outcome(
             self,
             budget,
             0,
             _recovered(after, worst),
+            retain=None if stays is None else _recovered(stays, worst),
             gold=None if gold is None else _recovered(gold, worst),
             unit="answers as AUC, where 50.0% is chance",
             excess=_distance(after, gold, worst),
+            allowed=APART,
             notes={"score": worst, "auc": {key: m.value for key, m in after.items()}},
         )
 
@@ -54,17 +68,21 @@ def _recovered(scores: dict[str, Measured], worst: str) -> Recovered:
     return Recovered(Estimate(at.value, at.low, at.high, at.count), mean)
 
 
-def _scores(vlm: VLM, suite: Suite, budget: Budget) -> Job[dict[str, Measured]]:
+def _scores(vlm: VLM, suite: Suite, budget: Budget, members: Sequence[Split]) -> Job[dict[str, Measured] | None]:
+    """By score, how well it tells members of the first of these splits that there is; None where none is of a made-up kind.
+
+    Raises:
+        NothingToMeasure: the suite has no made-up facts.
+    """
     if Split.NEVER_SEEN not in suite.splits:
         raise NothingToMeasure("Membership needs matched facts about people whom no model saw.")
-    members = Split.FORGET_PICTURES if Split.FORGET_PICTURES in suite.splits else Split.FORGET
     strangers = suite.splits[Split.NEVER_SEEN]
     kinds = {p.example.kind for p in strangers}
-    matched = evenly([p for p in suite.splits[members] if p.example.kind in kinds], budget.facts)
+    found = next((suite.splits[s] for s in members if s in suite.splits), ())
+    matched = evenly([p for p in found if p.example.kind in kinds], budget.facts)
     if not matched:
-        raise NothingToMeasure("Membership needs facts about never-seen people of the same kind as those to forget.")
-    control = evenly(strangers, budget.facts)
-    only = Suite(suite.name, {Split.FORGET: tuple(matched), Split.NEVER_SEEN: tuple(control)})
+        return None
+    only = Suite(suite.name, {Split.FORGET: tuple(matched), Split.NEVER_SEEN: tuple(evenly(strangers, budget.facts))})
     records = []
     for part in collect(vlm, only.probes):
         records += part

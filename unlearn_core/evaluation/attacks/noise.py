@@ -59,6 +59,7 @@ class Noise:
     relearns = False
     in_scope = True
     budget = NoiseBudget
+    effort = 40
 
     def run(self, target: Target, budget: NoiseBudget) -> Job[AttackResult]:
         def hits(vlm: VLM, probes: Sequence[Probe]) -> Job[list[list[bool]]]:

@@ -31,6 +31,7 @@ class Pictures(Asking):
     title = "Other and altered pictures"
     tries = "Asks about other pictures of the same person and about crops, mirrored, shrunk, relit, noisy and half-covered ones."
     budget = PicturesBudget
+    effort = 10
 
     def prompts(self, probe: Probe, suite: Suite, budget: PicturesBudget, rng: np.random.Generator) -> Sequence[Prompt]:
         image = probe.example.image

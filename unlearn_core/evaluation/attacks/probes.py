@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class Probes:
     relearns = False
     in_scope = False
     budget = ProbesBudget
+    effort = 10
 
     def run(self, target: Target, budget: ProbesBudget) -> Job[AttackResult]:
         gallery = gallery_of(target, budget.pictures)
@@ -95,6 +97,8 @@ class Probes:
             gold=_overall([p.gold for p in points if p.gold is not None]) if gold else None,
             unit="pictures",
             curve=points,
+            excess=max(p.forget.value - (0 if p.gold is None else p.gold.value) for p in points),
+            needs_gold=True,
             notes={"before": {name: float(recognised(x, gallery)[going].mean()) for name, x in before.items()}},
         )
 
@@ -144,7 +148,7 @@ def _stages_of(vlm: VLM, prompt: Prompt) -> dict[str, Tensor]:
     batch = vlm.batch([prompt])
     with ExitStack() as hooks:
         for i, block in enumerate(vlm.family.blocks(vlm.model)):
-            hook = block.register_forward_hook(partial(_note, out, f"block {i + 1}"))
+            hook = block.register_forward_hook(partial(_note, out, f"block {i + 1}", get_ident()))
             hooks.callback(hook.remove)
         (plain,) = vlm.tokens_of(batch.pixels)
     out["visual tokens"] = _mean(plain)
@@ -153,8 +157,10 @@ def _stages_of(vlm: VLM, prompt: Prompt) -> dict[str, Tensor]:
     return out
 
 
-def _note(out: dict[str, Tensor], name: str, _: nn.Module, __: Any, seen: Float[Tensor, "*n w"]) -> None:
-    out[name] = _mean(seen)
+def _note(out: dict[str, Tensor], name: str, who: int, _: nn.Module, __: Any, seen: Float[Tensor, "*n w"]) -> None:
+    """Only what thread `who` looks at: others may be asking the same model."""
+    if get_ident() == who:
+        out[name] = _mean(seen)
 
 
 def _mean(x: Float[Tensor, "*n w"]) -> Float[Tensor, " w"]:

@@ -1,7 +1,8 @@
 """Training the model again on a little of what it forgot, or on something else: how fast does the rest come back?
 
 The same small LoRA is fitted to the unlearned and to the retain-only model. Whatever the retain-only model learns is learned
-anew; only what the unlearned model has beyond that was still there.
+anew; only what the unlearned model has beyond that was still there. Asked are the facts that were not trained on, as long
+as there are any, on pictures that were not trained on.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from unlearn_core.evaluation.attacks.base import (
     outcome,
     share,
 )
-from unlearn_core.evaluation.attacks.facts import Facts, asked, facts_of, plainly
+from unlearn_core.evaluation.attacks.facts import asked, facts_of, plainly
 from unlearn_core.evaluation.attacks.weights import all_parts, with_weights
 from unlearn_core.evaluation.collect import Probe
 from unlearn_core.evaluation.errors import NothingToMeasure
@@ -72,27 +73,31 @@ class Relearning:
     relearns = True
     in_scope = True
     budget = RelearningBudget
+    effort = 40
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.name = "relearning" if source == "forget" else "relearning_unrelated"
         self.title = "Relearning" if source == "forget" else "Relearning on unrelated data"
         what = "part of the questions to forget, with their answers" if source == "forget" else "unrelated questions"
-        self.tries = f"Trains a small LoRA on {what}, and asks for the facts on pictures that were not trained on."
+        self.tries = (
+            f"Trains a small LoRA on {what}, and asks for the other facts, on pictures that were not trained on."
+        )
 
     def run(self, target: Target, budget: RelearningBudget) -> Job[AttackResult]:
         data = self._data(target.suite, budget.seed)
         facts = yield from facts_of(target, budget)
         plain = yield from asked(target.after, target.suite, plainly(facts.forget), "without the attack")
         points: list[Point] = []
-        retain: list[list[bool]] = []
+        taught = target.after
         for part in budget.shares:
             some = data[: max(1, math.ceil(part * len(data)))]
+            rest = not_among(facts.forget, some)
             taught = yield from relearned(target.after, some, budget)
-            hits = yield from asked(taught, target.suite, plainly(facts.forget), f"after {part:.0%}")
-            retain = yield from asked(taught, target.suite, plainly(facts.retain), f"after {part:.0%}: people who stay")
-            gold = yield from self._gold(target, some, facts, budget)
+            hits = yield from asked(taught, target.suite, plainly(rest), f"after {part:.0%}")
+            gold = yield from self._gold(target, some, rest, budget)
             points.append(Point(f"{part:.0%}", part, share([hit for (hit,) in hits]), gold))
+        retain = yield from asked(taught, target.suite, plainly(facts.retain), "people who stay")
         return outcome(
             self,
             budget,
@@ -104,27 +109,40 @@ class Relearning:
             curve=points,
             excess=max(p.forget.value - (0 if p.gold is None else p.gold.value) for p in points),
             allowed=FASTER,
+            needs_gold=self.source == "forget",
             notes={"examples": len(data)},
         )
 
     def _data(self, suite: Suite, seed: int) -> list[Probe]:
-        """In an order drawn at random, so that a part of it is a random part."""
+        """Fact after fact in an order drawn at random, so that a part of it is all pictures of a random part of the facts."""
         unrelated = (Split.GENERAL, Split.GENERAL_TEXT)
         splits = [Split.FORGET] if self.source == "forget" else [s for s in unrelated if s in suite.splits][:1]
         data = [p for s in splits for p in suite.splits[s]]
         if not data:
             raise NothingToMeasure("The suite has no unrelated questions to train on.")
-        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-        return [data[i] for i in order.tolist()]
+        facts = list(dict.fromkeys(map(_fact, data)))
+        order = torch.randperm(len(facts), generator=torch.Generator().manual_seed(seed)).tolist()
+        place = dict(zip(facts, order, strict=True))
+        return sorted(data, key=lambda p: place[_fact(p)])
 
     def _gold(
-        self, target: Target, data: Sequence[Probe], facts: Facts, budget: RelearningBudget
+        self, target: Target, data: Sequence[Probe], asking: Sequence[Probe], budget: RelearningBudget
     ) -> Job[Estimate | None]:
         if target.gold is None:
             return None
         taught = yield from relearned(target.gold, data, budget)
-        hits = yield from asked(taught, target.suite, plainly(facts.forget), "retain-only model")
+        hits = yield from asked(taught, target.suite, plainly(asking), "retain-only model")
         return share([hit for (hit,) in hits])
+
+
+def _fact(probe: Probe) -> tuple[str | None, str]:
+    return probe.example.subject, probe.truth
+
+
+def not_among(facts: Sequence[Probe], data: Sequence[Probe]) -> Sequence[Probe]:
+    """The facts that nothing was trained on: what comes back with them was still there. All, where all were trained on."""
+    trained = set(map(_fact, data))
+    return [p for p in facts if _fact(p) not in trained] or facts
 
 
 def _overall(estimates: Sequence[Estimate]) -> Recovered:

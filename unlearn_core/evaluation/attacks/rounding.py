@@ -15,6 +15,7 @@ from unlearn_core.evaluation.attacks.base import Access, AttackResult, Budget, T
 from unlearn_core.evaluation.attacks.facts import asked, on_every_model, plainly
 from unlearn_core.evaluation.attacks.weights import all_parts, with_weights
 from unlearn_core.evaluation.collect import Probe
+from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.progress import Job
 from unlearn_core.evaluation.suite import Suite
 from unlearn_core.vlm import VLM
@@ -37,7 +38,11 @@ def rounded(weight: Float[Tensor, "o i"], bits: int) -> Float[Tensor, "o i"]:
 
 
 def with_rounded_weights(vlm: VLM, bits: int) -> VLM:
-    """The model with all linear weights of tower, projector and language model rounded; modules beside it stay as they are."""
+    """The model with all linear weights of tower, projector and language model rounded; modules beside it stay as they are.
+
+    Raises:
+        NothingToMeasure: the weights are packed into few bits already.
+    """
 
     @torch.no_grad()
     def change(model: PreTrainedModel) -> Mapping[str, nn.Module]:
@@ -45,6 +50,8 @@ def with_rounded_weights(vlm: VLM, bits: int) -> VLM:
         for part in parts.values():
             for layer in part.modules():
                 if isinstance(layer, nn.Linear):
+                    if not layer.weight.is_floating_point():
+                        raise NothingToMeasure("The weights have few bits already, so rounding them shows nothing new.")
                     layer.weight.copy_(rounded(layer.weight, bits))
         return parts
 
@@ -59,6 +66,7 @@ class Rounding:
     relearns = False
     in_scope = True
     budget = RoundingBudget
+    effort = 3
 
     def run(self, target: Target, budget: RoundingBudget) -> Job[AttackResult]:
         def hits(vlm: VLM, probes: Sequence[Probe]) -> Job[list[list[bool]]]:

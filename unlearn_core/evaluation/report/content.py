@@ -64,7 +64,8 @@ def report_data(
     """Everything in a report, ready for JSON.
 
     Args:
-        attacks: results of attacks as plain data, such as `plain(AttackResult)` gives.
+        attacks: what came of attacks as plain data, such as `plain` gives: results, and reasons (`why`) for those that could
+            not be run.
         examples: answers before and after that are shown of each split.
     """
     suite = before.suite
@@ -81,8 +82,8 @@ def report_data(
         "rows": plain(table.rows),
         "metrics": _metrics(table),
         "examples": _examples(before, after, examples),
-        "attacks": [dict(result) for result in attacks],
-        "not_run": _not_run({str(result["attack"]) for result in attacks}),
+        "attacks": [dict(result) for result in attacks if "why" not in result],
+        "not_run": not_run(attacks),
         "limits": [*LIMITS, *header.limits],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -137,6 +138,9 @@ def _example(before: Evaluation, after: Evaluation, split: Split, i: int) -> dic
     }
 
 
-def _not_run(done: set[str]) -> list[dict[str, str]]:
-    left = [{"title": a.title, "why": "It was not run."} for name, a in ATTACKS.items() if name not in done]
-    return [*left, *({"title": title, "why": why} for title, why in BEYOND.items())]
+def not_run(tried: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Title and reason of every attack that no result stands for: could not be run, was not, or does not exist here."""
+    done = {str(entry["attack"]) for entry in tried}
+    failed = [{"title": str(entry["title"]), "why": str(entry["why"])} for entry in tried if "why" in entry]
+    left = [{"title": a.title, "why": "Not run."} for name, a in ATTACKS.items() if name not in done]
+    return [*failed, *left, *({"title": title, "why": why} for title, why in BEYOND.items())]
