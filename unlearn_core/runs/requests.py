@@ -87,11 +87,23 @@ def export_folder(request: ForgetRequest, folder: Path) -> Path:
 def _content(request: ForgetRequest) -> tuple[dict[str, bytes], dict[str, Image.Image]]:
     """Text files and pictures by name."""
     names = _Names()
-    lines = [_entry(e, side, names) for side in SIDES for e in getattr(request, side)]
-    lines += [{"side": STRANGER, "file_name": names.of(image)} for image in request.strangers]
+    lines = _lines(request, names)
     head = {"name": request.name, "refusals": request.refusals}
     texts = {REQUEST: to_json(head), TABLE: b"".join(to_json(line, indent=None) for line in lines)}
     return texts, names.images
+
+
+def _lines(request: ForgetRequest, names: _Names) -> list[Record]:
+    lines = [_entry(e, side, names) for side in SIDES for e in getattr(request, side)]
+    return lines + [{"side": STRANGER, "file_name": names.of(image)} for image in request.strangers]
+
+
+def digests(request: ForgetRequest) -> dict[str, str]:
+    """SHA-256, in hexadecimal, of each side of a request: of all its texts, and of all its pictures' pixels."""
+    found = {side: hashlib.sha256() for side in (*SIDES, STRANGER)}
+    for line in _lines(request, _Names()):
+        found[line["side"]].update(to_json(line, indent=None))
+    return {side: digest.hexdigest() for side, digest in found.items()}
 
 
 def _entry(example: Example, side: str, names: _Names) -> Record:
