@@ -24,7 +24,6 @@ from unlearn_core import bundle
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BundleDamaged
 
-
 # -- damage ------------------------------------------------------------------------------------------------------------
 
 
