@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from components import ahead
+from components import ahead, api
 from components.compare import ComparePage
 from components.export import ExportPage
 from components.forget import ForgetPage
@@ -19,6 +20,7 @@ from components.studio import RUN, Studio
 from components.theme import STYLE, theme
 from components.unlearn import UnlearnPage
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BadOption
 from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
@@ -98,6 +100,8 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
         demo.load(opened, None, [inspect.model, panel.turned], **QUIET)
         demo.load(unlearn.load, None, unlearn.view, **QUIET)
 
+        api.offer(studio)
+
         def left(request: gr.Request) -> None:
             studio.leave(request.session_hash)
 
@@ -105,8 +109,14 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
     return demo, studio
 
 
-def launch(demo: gr.Blocks, host: str, port: int) -> None:
-    """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page."""
+def launch(demo: gr.Blocks, host: str, port: int, mcp: bool = False) -> None:
+    """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page.
+
+    Args:
+        mcp: offer the endpoints of `api` to language models as tools, too. Raises BadOption without the package it needs.
+    """
+    if mcp and find_spec("mcp") is None:
+        raise BadOption("--mcp needs a further package: pip install 'vlm-unlearning-studio[mcp]'")
     demo.queue(default_concurrency_limit=4, max_size=64)
     demo.launch(
         server_name=host,
@@ -119,6 +129,7 @@ def launch(demo: gr.Blocks, host: str, port: int) -> None:
         footer_links=[],
         show_error=False,
         enable_monitoring=False,
+        mcp_server=mcp,
         max_file_size=MAX_UPLOAD,
     )
 

@@ -99,7 +99,7 @@ class ExportPage:
         run = self.studio.run(result)
         path = self.folder / f"unlearned-{run.info.method}-{run.id}.zip"
         title, limits = title.strip() or "Unlearned", ABOUT[run.info.method].limits
-        bundle.export_run(run, self.studio.module(result), self.studio.vlm, path, title=title, limits=limits)
+        bundle.export_run(run, self.studio.vlm, path, title=title, limits=limits)
         made = html.note(
             f"Written, read back and asked the same questions: {path.name}, {path.stat().st_size / 1e6:.1f} MB.", "keep"
         ) + _limits(run.info.method)

@@ -6,6 +6,7 @@ from unlearn_core.bundle.fingerprint import base_of, fingerprint
 from unlearn_core.bundle.loading import describe, from_pretrained, load, verify
 from unlearn_core.bundle.manifest import Content, Made, Manifest
 from unlearn_core.bundle.merge import merge, stored_precision
+from unlearn_core.bundle.sending import upload
 
 __all__ = [
     "MAX_TEXT",
@@ -21,5 +22,6 @@ __all__ = [
     "load",
     "merge",
     "stored_precision",
+    "upload",
     "verify",
 ]

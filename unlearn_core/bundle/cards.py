@@ -25,9 +25,14 @@ OTHER = (
 )
 
 
+def limit_of(kind: str) -> str:
+    """What no result of a kind of module does, however well it was fitted."""
+    return ABOUT.get(kind, OTHER)[1]
+
+
 def bundle_card(manifest: Manifest) -> str:
-    about, limit = ABOUT.get(manifest.kind, OTHER)
-    limits = _list((limit, *manifest.limits))
+    about, _ = ABOUT.get(manifest.kind, OTHER)
+    limits = _list(manifest.limits)
     where = "" if is_hub_id(manifest.base) else f', base="folder of {manifest.base}"'
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     return f"""# {_line(manifest.title)}

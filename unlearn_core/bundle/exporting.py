@@ -14,14 +14,15 @@ from typing import Any
 import torch
 
 from unlearn_core.bundle.archive import CONTENT, FORMAT, MAX_BYTES, README, content_of, doubting, pack, unpacked
-from unlearn_core.bundle.cards import bundle_card
+from unlearn_core.bundle.cards import bundle_card, limit_of
 from unlearn_core.bundle.fingerprint import fingerprint, plain, public_base, weights
 from unlearn_core.bundle.manifest import Made, Manifest
 from unlearn_core.methods import Module, module_from_pretrained
 from unlearn_core.methods.probe import spread
-from unlearn_core.runs import Run
+from unlearn_core.runs import Run, RunNotReady, RunState
 from unlearn_core.runs.files import replacing, storing
 from unlearn_core.runs.requests import digests
+from unlearn_core.runs.run import reading
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BundleDamaged
 
@@ -73,7 +74,7 @@ def export(
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         report=report,
-        limits=tuple(limits),
+        limits=(limit_of(module.kind), *limits),
         files={},
     )
     with storing(), tempfile.TemporaryDirectory(prefix="bundle-") as name:
@@ -90,19 +91,21 @@ def export(
     return Path(path)
 
 
-def export_run(
-    run: Run, module: Module, vlm: VLM, path: Path, *, title: str = "Unlearned", limits: Sequence[str] = ()
-) -> Path:
+def export_run(run: Run, vlm: VLM, path: Path, *, title: str = "Unlearned", limits: Sequence[str] = ()) -> Path:
     """Export what a run has learned, with its options, digests of its data and what was measured.
 
     Some of the request's own questions are asked again of what was written.
 
     Args:
-        module: of the run. vlm: the model it was made for. Others, and errors: as for `export`.
+        vlm: the model it was made for. Others, and errors: as for `export`.
 
     Raises:
-        RunDamaged, RunNotReady: files of the run are missing, or it is not done.
+        RunNotReady: it has no result yet. RunDamaged: files of the run are missing.
     """
+    if run.state is not RunState.DONE:
+        raise RunNotReady(f"This run has no result: it is {run.state}. Please choose one that is done.")
+    with reading(run.folder):
+        module = module_from_pretrained(run.module_folder)
     request = run.request()
     probed = next((step for step in reversed(run.events()) if step.forget is not None), None)
     shares = {} if probed is None else {"probe": {"forget": probed.forget, "retain": probed.retain}}

@@ -18,6 +18,7 @@ from tests.unit.bundle.conftest import LIMITS, MADE
 from tests.unit.tiny_method import TinyModule, load_tiny
 from unlearn_core import bundle
 from unlearn_core.bundle import Made, fingerprint
+from unlearn_core.bundle.cards import OTHER
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BundleDamaged, StorageFailed
 
@@ -41,7 +42,7 @@ def test_the_manifest_says_what_it_is_and_for_which_model(made: Path, tiny_vlm: 
     manifest = bundle.verify(made, tiny_vlm)
     assert (manifest.format, manifest.kind, manifest.title) == (2, "tiny", "Forget one")
     assert Made(manifest.method, manifest.config, manifest.data) == MADE
-    assert (manifest.report, manifest.limits) == ({"drift": 0.25, "threshold": None}, tuple(LIMITS))
+    assert (manifest.report, manifest.limits) == ({"drift": 0.25, "threshold": None}, (OTHER[1], *LIMITS))
     assert manifest.fingerprint == manifest.fitted_on == fingerprint(tiny_vlm)
     assert (manifest.base, manifest.revision) == (Path(tiny_vlm.name).name, "")
     assert manifest.versions.keys() == {"python", "vlm-unlearning-studio", "torch", "transformers", "safetensors"}
