@@ -69,10 +69,7 @@ def probe(
     from unlearn_core.vlm.images import open_image
 
     bank = PRIVACY if questions is None else load_bank(questions)
-    known = None
-    for known in knows(load_asked(asked), [*map(open_image, pictures)], bank, [*map(open_image, strangers)]):
-        pass
-    assert known is not None, "a bank has at least one attribute"
+    *_, known = knows(load_asked(asked), [*map(open_image, pictures)], bank, [*map(open_image, strangers)])
     if json:
         return {"asked": known.total, "facts": [asdict(fact) for fact in known.facts]}
     rows = [

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import Source
 from unlearn_core.data.readers.records import Record, records
 from unlearn_core.data.readers.source import Folder, Zip, read_bounded
+from unlearn_core.data.stored import StoredPicture
 from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.runs.errors import RunDamaged
 from unlearn_core.runs.files import replacing, storing
@@ -124,13 +126,13 @@ class _Names:
         if id(image) not in self._known:
             rgb = to_rgb(image)
             name = self._known[id(image)] = f"{PICTURES}/{digest(rgb)}.png"
-            self.images[name] = rgb
+            self.images[name] = image
         return self._known[id(image)]
 
 
 def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
+    to_rgb(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -145,28 +147,32 @@ def _write(path: Path, data: bytes) -> None:
 # -- read -------------------------------------------------------------------------------------------------------------
 
 
-def read_request(folder: Path) -> ForgetRequest:
-    """The request of a run.
+def read_request(folder: Path, *, held: bool = True) -> ForgetRequest:
+    """The request of a run. Arguments as for `load_request`.
 
     Raises:
         RunDamaged: a file is missing, cannot be read, or a picture is not the one that its name says.
     """
     try:
-        return _read(Folder(folder))
+        return _read(Folder(folder), held)
     except (BadFile, BadRequest) as error:
         raise RunDamaged(
             "The request of this run can no longer be read: a file is missing or was changed. Please start a new run."
         ) from error
 
 
-def load_request(path: Path) -> ForgetRequest:
+def load_request(path: Path, *, held: bool = True) -> ForgetRequest:
     """The request in a folder or zip that was exported; each distinct picture is one object, so that it is processed once.
+
+    Args:
+        held: False leaves the pictures in their files until they are looked at, for requests that are larger than memory;
+            the files must then stay as long as the request is used.
 
     Raises:
         BadFile: a file is missing or cannot be read, or a picture is not the one that its name says.
         BadRequest: what the files ask for cannot be done.
     """
-    return _read(Folder(path) if path.is_dir() else Zip(path))
+    return _read(Folder(path) if path.is_dir() else Zip(path), held)
 
 
 def request_name(path: Path) -> str:
@@ -178,9 +184,9 @@ def is_request(source: Source) -> bool:
     return source.has(REQUEST) and source.has(TABLE)
 
 
-def _read(source: Source) -> ForgetRequest:
+def _read(source: Source, held: bool) -> ForgetRequest:
     lines = list(records(source, TABLE))
-    images = dict(_pictures(source, lines))
+    images = dict(_pictures(source, lines, held))
     sides: dict[str, list[Any]] = {side: [] for side in (*SIDES, STRANGER)}
     for number, line in lines:
         try:
@@ -202,10 +208,16 @@ def _head(source: Source) -> tuple[str, tuple[str, ...]]:
         raise BadFile("This does not name a forget request. Please export it again.", REQUEST) from error
 
 
-def _pictures(source: Source, lines: list[tuple[int, Record]]) -> Iterator[tuple[str, Image.Image]]:
+def _pictures(source: Source, lines: list[tuple[int, Record]], held: bool) -> Iterator[tuple[str, Image.Image]]:
+    """All are read through once, so that a damaged one is found before anything is done with the request."""
     wanted = {line["file_name"]: number for number, line in lines if isinstance(line.get("file_name"), str)}
+    take = _picture if held else _stored
     with ThreadPoolExecutor() as pool:
-        yield from zip(wanted, pool.map(lambda item: _picture(source, *item), wanted.items()), strict=True)
+        yield from zip(wanted, pool.map(lambda item: take(source, *item), wanted.items()), strict=True)
+
+
+def _stored(source: Source, name: str, line: int) -> Image.Image:
+    return StoredPicture(_picture(source, name, line).size, partial(_picture, source, name, line))
 
 
 def _picture(source: Source, name: str, line: int) -> Image.Image:
