@@ -85,7 +85,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         world = World.launched()
         if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
-        asked = load_request(request)
+        asked = load_request(request, held=False)
         vlm = load_model(model if world.size == 1 else replace(model, device=str(world.device)), None)
         first = world.rank == 0
         run = Workspace(workspace).create(method.name, asked.name, asked, options, vlm.name) if first else None

@@ -141,7 +141,10 @@ class CvfFit:
         if STAYING in self.pictures.read:
             read = self.pictures.read[STAYING]
             none = read.pooled.new_zeros(0, self.vlm.width)
-            self.kept.pooled, self.kept.tokens = Sums.of(read.pooled), sum(map(Sums.of, read.tokens.values()), Sums.of(none))
+            self.kept.pooled, self.kept.tokens = (
+                Sums.of(read.pooled),
+                sum(map(Sums.of, read.tokens.values()), Sums.of(none)),
+            )
             add_shares(self.world, [self.kept.tokens])
         assert self.kept.pooled is not None
         assert self.kept.tokens is not None
