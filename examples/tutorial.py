@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from unlearn_core import METHODS, VLM, export, from_pretrained
 from unlearn_core.attention import look
@@ -22,7 +24,7 @@ WHO = "p07"
 """One of the fifty people whom the demo model knows."""
 
 
-def main(steps: int = 120, pictures: int = 24, retain_pictures: int = 6) -> Path:
+def main(steps: int = 120, pictures: int = 24, retain_pictures: int = 6, **options: Any) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tutorial-"))
     vlm = VLM.load(DEMO)
 
@@ -39,7 +41,7 @@ def main(steps: int = 120, pictures: int = 24, retain_pictures: int = 6) -> Path
     # Forget one person. The model itself stays as it is: `module` is what was learned.
     request = forget_request([WHO], pictures=pictures, retain_pictures=retain_pictures)
     method = METHODS["cagul"]
-    config = method.config(steps=steps)
+    config = method.config(steps=steps, **options)
     fit = method.start(vlm, request, config)
     for step in fit:
         if step.forget is not None:
@@ -53,7 +55,7 @@ def main(steps: int = 120, pictures: int = 24, retain_pictures: int = 6) -> Path
 
     # Take it away. What is written is loaded again and asked the same questions before it is kept.
     path = folder / "bundle.zip"
-    made = Made("cagul", {"steps": steps})
+    made = Made("cagul", asdict(config))
     export(
         fit.module, vlm, path, title="Forget one person", report=fit.report, limits=[], made=made, prompts=prompts[:4]
     )

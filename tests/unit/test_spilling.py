@@ -47,9 +47,10 @@ def test_what_was_spilled_comes_back_bit_by_bit() -> None:
 def test_the_file_has_a_limit_and_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     spilled: Spilling[int, torch.Tensor] = Spilling(memory=0, disk=5_000)
+    for i in range(11):  # a number takes 4 bytes, and each entry some 70 more; the newest stays in memory
+        spilled[i] = torch.zeros(100)
     with pytest.raises(StorageFailed, match="more than 0 GiB"):
-        for i in range(100):
-            spilled[i] = torch.zeros(100)
+        spilled[11] = torch.zeros(1)
     assert list(tmp_path.iterdir()) == [], "a crash would leave nothing"
     number = spilled._file.fileno()
     del spilled

@@ -105,8 +105,10 @@ class Spilling(MutableMapping[K, V], Generic[K, V]):
                 "Please use fewer or smaller pictures."
             )
         try:
-            self._file = self._file or tempfile.TemporaryFile(prefix="features-")
-            os.pwrite(self._file.fileno(), data, self._written)
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="features-")  # noqa: SIM115  it lives as long as this does
+            if os.pwrite(self._file.fileno(), data, self._written) < len(data):
+                raise OSError("no room")
         except OSError as error:
             raise StorageFailed(
                 "What is computed of the pictures could not be put on the disk. Please free some space and start again."
