@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors.torch import load, save
@@ -22,7 +22,8 @@ MEMORY = 2**30
 DISK = 64 * 2**30
 """Bytes of one kind of tensors that go to the disk."""
 
-K, V = TypeVar("K"), TypeVar("V")
+K = TypeVar("K")
+V = TypeVar("V")
 Parts = dict[str, Tensor]
 
 
@@ -34,7 +35,7 @@ def itself(parts: Parts) -> Any:
     return parts[""]
 
 
-class Spilling(MutableMapping[K, V], Generic[K, V]):
+class Spilling(MutableMapping[K, V]):
     """A mapping whose values come back bit by bit, on the device they were on, whether they stayed in memory or not.
 
     A value must not be changed after it was put in.
