@@ -38,7 +38,7 @@ def main() -> int:
             with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
                 page, studio = build(choice, load(choice, progress=told), options.workspace, options.track)
             try:
-                launch(page, options.host, port)
+                launch(page, options.host, port, mcp=options.mcp)
             finally:
                 studio.close()
         except StudioError as error:
@@ -89,6 +89,9 @@ def _options() -> argparse.Namespace:
         "--offline",
         action="store_true",
         help="ask no hub, whatever is chosen on the page; models come from folders or the cache",
+    )
+    parser.add_argument(
+        "--mcp", action="store_true", help="offer the API to language models as tools (MCP); needs the extra 'mcp'"
     )
     return parser.parse_args()
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.plots
 
-Writes docs/img/methods.png, growth.png, continual.png and null_space.png, those whose results are there.
+Writes docs/img/methods.png, growth.png, scale.png, continual.png and null_space.png, those whose results are there.
 """
 
 from __future__ import annotations
@@ -88,6 +88,17 @@ def growth(rows: Sequence[Row]) -> go.Figure:
     return figure
 
 
+def scale(rows: Sequence[Row]) -> go.Figure:
+    """Peak memory after each stage against the pictures of a request. Flat is the aim."""
+    figure = go.Figure()
+    for name, colour in (("reading", OTHERS[0]), ("cagul", FORGET), ("cvf", KEEP)):
+        x, y = [r["pictures"] for r in rows], [r["peak_mib"][name] for r in rows]
+        figure.add_scatter(x=x, y=y, name=NAMES.get(name, name), mode="lines+markers", line={"color": colour})
+    figure.update_xaxes(title="pictures of the request", gridcolor="#e6eaed", rangemode="tozero")
+    figure.update_yaxes(title="peak memory, MiB", gridcolor="#e6eaed", rangemode="tozero")
+    return figure
+
+
 def continual(rows: Sequence[Row]) -> go.Figure:
     """What is still answered and what is kept after each request, for each way."""
     figure = make_subplots(1, 2, subplot_titles=["forgotten so far, still answered", "retained, share of before"])
@@ -132,6 +143,7 @@ def null_space(rows: Sequence[Row]) -> go.Figure:
 FIGURES: dict[str, tuple[Callable[[Sequence[Row]], go.Figure], int, int]] = {
     "methods": (methods, 900, 560),
     "growth": (growth, 1200, 420),
+    "scale": (scale, 900, 420),
     "continual": (continual, 1200, 440),
     "null_space": (null_space, 900, 480),
 }

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from jaxtyping import Float
 from torch import Tensor
 
-from components import drawing, figures, html
+from components import figures, html
 from components.gallery import Shown
 from components.looking import (
     ATTENTION,
@@ -32,6 +32,7 @@ from unlearn_core.attention import (
     PARTS,
     Faithfulness,
     boxes,
+    drawing,
     heads_apart,
     looked_at,
     parts,
@@ -230,7 +231,7 @@ def head_grid(looked: Looked | None, choice: Choice) -> str:
     if looked is None or looked.rows is None or looked.shown.image is None:
         return html.empty("Nothing was looked at.")
     apart = heads_apart(looked.rows, tokens_of(looked, choice.words))
-    width, height = frame(looked.shown.image.size, looked.rows, 1)
+    width, height = frame(looked.shown.image.size, looked.rows.tiles, 1)
     layers, heads = apart.shape[:2]
     thumbs = [picture_map(x, looked.rows.tiles, (width, height)) for x in apart.flatten(0, 1)]
     sheet = drawing.sheet([drawing.colours(t, (0.0, highest([t])), figures.HEAT_SOLID) for t in thumbs], heads)

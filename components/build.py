@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from components import ahead
+from components import ahead, api
 from components.auditing.page import AuditPage
 from components.comparing.page import ComparePage
 from components.export import ExportPage
@@ -23,6 +24,7 @@ from components.studio import RUN, Studio
 from components.theme import STYLE, theme
 from components.unlearn import UnlearnPage
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BadOption
 from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
@@ -124,6 +126,8 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         demo.load(opened, None, [inspect.model, panel.turned], **QUIET)
         demo.load(unlearn.load, None, unlearn.view, **QUIET)
 
+        api.offer(studio)
+
         def left(request: gr.Request) -> None:
             studio.leave(request.session_hash)
 
@@ -131,8 +135,14 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
     return demo, studio
 
 
-def launch(demo: gr.Blocks, host: str, port: int) -> None:
-    """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page."""
+def launch(demo: gr.Blocks, host: str, port: int, mcp: bool = False) -> None:
+    """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page.
+
+    Args:
+        mcp: offer the endpoints of `api` to language models as tools, too. Raises BadOption without the package it needs.
+    """
+    if mcp and find_spec("mcp") is None:
+        raise BadOption("--mcp needs a further package: pip install 'vlm-unlearning-studio[mcp]'")
     demo.queue(default_concurrency_limit=4, max_size=64)
     demo.launch(
         server_name=host,
@@ -145,6 +155,7 @@ def launch(demo: gr.Blocks, host: str, port: int) -> None:
         footer_links=[],
         show_error=False,
         enable_monitoring=False,
+        mcp_server=mcp,
         max_file_size=MAX_UPLOAD,
     )
 

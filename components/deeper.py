@@ -8,11 +8,12 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from components import answers, drawing, figures, html
+from components import answers, figures, html
 from components.handlers import plainly
 from components.looking import KINDS, Choice, Looked, heat, scale, values
 from components.studio import ORIGINAL, Studio
 from components.widgets import SAVE, clickable, picked
+from unlearn_core.attention import drawing
 from unlearn_core.methods.seen import Seen, seen_through
 from unlearn_core.vlm.errors import BadRequest
 

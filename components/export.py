@@ -98,18 +98,11 @@ class ExportPage:
             raise BadRequest("Please choose a finished run first.")
         run = self.studio.run(result)
         path = self.folder / f"unlearned-{run.info.method}-{run.id}.zip"
-        limits = ABOUT[run.info.method].limits
-        bundle.export(
-            self.studio.module(result),
-            self.studio.vlm,
-            path,
-            title=title.strip() or "Unlearned",
-            report=run.report(),
-            limits=limits,
-        )
-        made = html.note(f"Written and read back: {path.name}, {path.stat().st_size / 1e6:.1f} MB.", "keep") + _limits(
-            run.info.method
-        )
+        title, limits = title.strip() or "Unlearned", ABOUT[run.info.method].limits
+        bundle.export_run(run, self.studio.vlm, path, title=title, limits=limits)
+        made = html.note(
+            f"Written, read back and asked the same questions: {path.name}, {path.stat().st_size / 1e6:.1f} MB.", "keep"
+        ) + _limits(run.info.method)
         return made, gr.DownloadButton(value=str(path), visible=True)
 
     @plainly

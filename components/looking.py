@@ -15,6 +15,7 @@ from components.gallery import Ask, Shown
 from unlearn_core.attention import (
     Scorer,
     Word,
+    frame,
     generic_rows,
     gradient_rows,
     image_share,
@@ -27,7 +28,6 @@ from unlearn_core.attention.attribution import METHODS
 from unlearn_core.attention.sinks import sinks, without
 from unlearn_core.vlm import VLM, Answer, Prompt, Rows
 
-PIXELS_PER_CELL = 4
 MAP_BYTES = 64 * 2**20
 """Bytes of the maps of one answer that took work to make; those used longest ago are let go."""
 
@@ -256,14 +256,7 @@ def on_picture(looked: Looked, values: Float[Tensor, " n"]) -> Float[Tensor, "h 
     rows, image = looked.rows, looked.shown.image
     assert rows is not None
     assert image is not None
-    return picture_map(values, rows.tiles, frame(image.size, rows))
-
-
-def frame(size: tuple[int, int], rows: Rows, pixels: int = PIXELS_PER_CELL) -> tuple[int, int]:
-    """Width and height of a map: a few pixels per visual token are enough, however large the picture is."""
-    side = pixels * max(max(t.rows, t.cols) for t in rows.tiles)
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return picture_map(values, rows.tiles, frame(image.size, rows.tiles))
 
 
 def highest(maps: Sequence[Tensor]) -> float:

@@ -1,11 +1,13 @@
 """A small hub on loopback that speaks what the real client asks for: a model's files, and each file whole or in ranges.
 
 Its weights are told to be in large storage (with a SHA-256), everything else in git (with a SHA-1). It can be slow,
-break off, lie, or want a token; `asked` is what it was asked for.
+break off, lie, or want a token; `asked` is what it was asked for. Whoever has the token may also make repositories and
+commit to them; `made` says which are private, `received` is what files they hold.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -49,6 +51,10 @@ class HubServer:
     trouble: dict[str, Trouble] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path, and range of each request."""
+    made: dict[str, bool] = field(default_factory=dict)
+    received: dict[str, bytes] = field(default_factory=dict)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """Large files by digest, before a commit gives them a name."""
     broken: int | None = None
     """The status with which everything is answered, if any."""
 
@@ -99,6 +105,54 @@ class _Handler(BaseHTTPRequestHandler):
         file = re.fullmatch(r"/(\w+/\w+)/resolve/([^/]+)/(.+)", path)
         return self._file(*file.groups()) if file else self._say(404)
 
+    # -- what is sent to it --------------------------------------------------------------------------------------------
+
+    def do_POST(self) -> None:
+        hub, path = self.server_of, unquote(urlsplit(self.path).path)
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        hub.asked.append((self.command, path, ""))
+        if hub.broken is not None:
+            return self._say(hub.broken)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._say(401)
+        if path == "/api/repos/create":
+            wanted = json.loads(sent)
+            name = f"{wanted['organization']}/{wanted['name']}"
+            hub.made.setdefault(name, wanted["visibility"] == "private")
+            return self._tell({"url": f"{hub.url}/{name}"})
+        if path == "/api/validate-yaml":
+            return self._tell({"errors": [], "warnings": []})
+        if "/preupload/" in path:
+            modes = {f["path"]: "lfs" if f["path"].endswith(".zip") else "regular" for f in json.loads(sent)["files"]}
+            return self._tell(
+                {"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in modes.items()]}
+            )
+        if path.endswith("/objects/batch"):
+            objects = json.loads(sent)["objects"]
+            for o in objects:
+                o["actions"] = {"upload": {"href": f"{hub.url}/store/{o['oid']}"}}
+            return self._tell({"transfer": "basic", "objects": objects})
+        return self._commit([json.loads(line) for line in sent.splitlines()])
+
+    def _commit(self, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "lfsFile":
+                self.server_of.received[value["path"]] = self.server_of.stored[value["oid"]]
+            elif line["key"] == "file":
+                self.server_of.received[value["path"]] = base64.b64decode(value["content"])
+        self._tell({"commitUrl": f"{self.server_of.url}/owner/name/commit/{COMMIT}", "commitOid": COMMIT})
+
+    def do_PUT(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.server_of.stored[name] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._say(200)
+
+    def _tell(self, content: dict[str, Any]) -> None:
+        self._say(200, {"Content-Type": "application/json"}, json.dumps(content).encode())
+
+    # -- what it has ---------------------------------------------------------------------------------------------------
+
     def _allowed(self, name: str, revision: str | None, content: bool) -> bool:
         if name not in (NAME, GATED):
             self._say(401, {"X-Error-Code": "RepoNotFound"})
@@ -145,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")  # or who is connected would still be answered after the hub has closed
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self._send(body, trouble or Trouble())
 
     def _send(self, body: bytes, trouble: Trouble) -> None:

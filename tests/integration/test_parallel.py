@@ -87,7 +87,8 @@ def work(model: str, request: str, out: str) -> None:
     for case in CASES:
         fit(case, vlm, asked, world, Path(out))
     flags = [word for name, value in LORA.items() for word in (f"--{name}", str(value))]
-    sys.argv = ["unlearn", "forget", "gd", request, "--model", model, "--out", f"{out}/bundle.zip", *flags]
+    sys.argv = ["unlearn", "forget", "gd", request, "--model", model, "--out", f"{out}/bundle.zip"]
+    sys.argv += ["--workspace", f"{out}/workspace", "--json", *flags]
     cli.main()
 
 

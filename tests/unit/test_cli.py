@@ -1,26 +1,157 @@
-"""The command line: JSON on standard output, one sentence on standard error, exit status 1 for what a user can mend."""
+"""The command line: results on standard output, sentences on standard error, and a status that scripts can go by."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from unlearn_core import cli
+from tests.unit.tiny_method import request_of
+from unlearn_core import bundle, cli
+from unlearn_core.methods.base import Step
+from unlearn_core.runs import RunState, Workspace
+from unlearn_core.runs.requests import export_request
+from unlearn_core.vlm import Prompt
+from unlearn_core.vlm.errors import StorageFailed
+
+Picture = Callable[..., Image.Image]
+Run = Callable[..., tuple[int, str, str]]
+forgetting = import_module("unlearn_core.cli.forget")  # the package has a command by that name
+COMMANDS = "ask attend probe forget runs export evaluate attack report merge verify fits app".split()
+METHODS = "cagul cvf ga gd kl idk npo".split()
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["unlearn", *words])
-    cli.main()
+@pytest.fixture
+def shown(picture: Picture, tmp_path: Path) -> Path:
+    picture(1).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
 
 
-def test_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_folder: Path) -> None:
-    run(monkeypatch, "ask", "Who is this?", "--model", str(tiny_folder))
-    answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"answer", "probability"}
+@pytest.fixture
+def request_file(picture: Picture, tmp_path: Path) -> Path:
+    return export_request(request_of([picture(i) for i in range(6)]), tmp_path / "request.zip")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command; gives its exit status, standard output and standard error."""
+
+    def command(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["unlearn", *map(str, words)])
+        status: Any = 0
+        try:
+            cli.main()
+        except SystemExit as stopped:
+            status = stopped.code
+        return (status, *capsys.readouterr())
+
+    return command
+
+
+def test_ask_says_the_same_to_people_and_to_scripts(run: Run, tiny_folder: Path) -> None:
+    status, said, _ = run("ask", "Who is this?", "--model", tiny_folder, "--json")
+    answer = json.loads(said)
+    assert (status, set(answer)) == (0, {"answer", "probability"})
     assert 0 <= answer["probability"] <= 1
+    assert f"probability: {answer['probability']}" in run("ask", "Who is this?", "--model", tiny_folder)[1]
+
+
+def test_attend_writes_a_picture_or_the_numbers(run: Run, tiny_folder: Path, shown: Path, tmp_path: Path) -> None:
+    words = ["attend", "Who is this?", "--picture", shown, "--model", tiny_folder, "--json"]
+    for kind in ("attention", "relative", "gradient"):
+        status, said, _ = run(*words, "--out", tmp_path / "map.npz", "--words", 0, "--layers", 1, "--kind", kind)
+        assert (status, json.loads(said)["file"]) == (0, str(tmp_path / "map.npz"))
+        with np.load(tmp_path / "map.npz", allow_pickle=False) as numbers:
+            assert numbers["values"].shape == (16,)
+            assert np.isfinite(numbers["values"]).all()
+            assert numbers["words"].tolist() == json.loads(said)["words"]
+            assert (str(numbers["kind"]), numbers["chosen"].tolist()) == (kind, [0])
+    assert run(*words, "--out", tmp_path / "map.png")[0] == 0
+    assert Image.open(tmp_path / "map.png").width == 960
+    assert run(*words, "--out", tmp_path / "map.png", "--layers", 7)[0] == 2
+    assert run(*words, "--out", tmp_path / "map.jpg")[0] == 2
+
+
+def test_probe(run: Run, tiny_folder: Path, shown: Path, tmp_path: Path) -> None:
+    (tmp_path / "bank.json").write_text(json.dumps([{"label": "job", "phrasings": ["What is the job?"]}]))
+    words = ["probe", shown, "--questions", tmp_path / "bank.json", "--model", tiny_folder]
+    status, said, _ = run(*words, "--json")
+    assert status == 0
+    assert json.loads(said)["asked"] == 1
+    assert run(*words)[0] == 0
+
+
+def test_a_run_from_request_to_bundle(run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path) -> None:
+    workspace, out = tmp_path / "workspace", tmp_path / "a.zip"
+    flags = ["--workspace", workspace, "--model", tiny_folder, "--json"]
+    status, said, _ = run("forget", "gd", request_file, *flags, "--steps", 2, "--rank", 2)
+    made = json.loads(said)
+    assert status == 0
+    listed = json.loads(run("runs", "--workspace", workspace, "--json")[1])
+    assert [(r["method"], r["state"], r["steps"] > 0) for r in listed] == [("gd", "done", True)]
+    assert listed[0]["id"] in made["run"]
+    assert "done" in run("runs", "--workspace", workspace)[1]
+
+    status, said, _ = run("export", made["run"], "--out", out, "--title", "One", "--json")
+    assert (status, json.loads(said)["bytes"]) == (0, out.stat().st_size)
+    manifest = json.loads(run("verify", out, "--model", tiny_folder, "--json")[1])
+    assert (manifest["title"], manifest["method"], manifest["config"]["seed"]) == ("One", "gd", 0)
+    assert manifest["data"].keys() == {"forget", "keep", "retain", "stranger"}
+    assert not any(str(tmp_path) in str(value) for value in manifest.values())
+    asked = json.loads(run("ask", "Who is this?", "--model", tiny_folder, "--bundle", out, "--json")[1])
+    unlearned = bundle.from_pretrained(out, base=tiny_folder, device="cpu")
+    assert asked["answer"] == unlearned.ask([Prompt(None, "Who is this?")])[0].text
+
+
+def test_ctrl_c_leaves_a_cancelled_run_and_nothing_half_done(
+    run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    def interrupted(steps: Any, shown: bool) -> Any:
+        try:
+            yield next(steps)
+            raise KeyboardInterrupt
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(forgetting, "watched_steps", interrupted)
+    words = ["forget", "gd", request_file, "--workspace", tmp_path / "w", "--model", tiny_folder]
+    status, said, told = run(*words, "--out", tmp_path / "a.zip")
+    assert (status, said, told.strip().splitlines()[-1], closed) == (130, "", "Cancelled.", [True])
+    [left] = Workspace(tmp_path / "w").runs()
+    assert left.state is RunState.CANCELLED
+    assert len(left.events()) == 1
+    assert not left.module_folder.exists()
+    assert not (tmp_path / "a.zip").exists()
+
+
+def test_a_run_that_fails_says_so_without_names(
+    run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["forget", "gd", request_file, "--workspace", tmp_path / "w", "--model", tiny_folder]
+    for error, message in ((ValueError("Mira Olden"), "unexpected"), (StorageFailed("No room."), "No room.")):
+
+        def failing(steps: Any, shown: bool, error: Exception = error) -> Any:
+            yield Step("fit", 1, 2)
+            raise error
+
+        monkeypatch.setattr(forgetting, "watched_steps", failing)
+        status, said, told = run(*words)
+        assert (status, said) == (1, "")
+        assert "Mira Olden" not in told
+        newest = Workspace(tmp_path / "w").runs()[0]
+        assert newest.state is RunState.FAILED
+        assert message in newest.message
 
 
 @pytest.mark.parametrize(
@@ -29,16 +160,53 @@ def test_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         ("ask", "", "--model", "MODEL"),
         ("ask", "Who?", "--model", "/no/such/folder"),
         ("ask", "Who?", "--model", "MODEL", "--picture", "/no/such/picture.png"),
+        ("ask", "Who?", "--model", "MODEL", "--bundle", "/no/such/bundle.zip"),
         ("verify", "/no/such/bundle.zip", "--model", "MODEL"),
+        ("export", "/no/such/run", "--out", "a.zip"),
+        ("forget", "gd", "/no/such/request.zip", "--model", "MODEL"),
+        ("ask",),
+        ("no-such-command",),
+        ("forget", "gd", "request.zip", "--steps", "many"),
     ],
 )
-def test_mistakes_get_a_sentence(
-    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_folder: Path
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, *(str(tiny_folder) if w == "MODEL" else w for w in words))
-    assert stopped.value.code == 1
-    out = capsys.readouterr()
-    assert out.out == ""
-    assert "Traceback" not in out.err
-    assert out.err.strip().endswith((".", "?"))
+def test_mistakes_get_a_sentence(words: tuple[str, ...], run: Run, tiny_folder: Path) -> None:
+    status, said, told = run(*(str(tiny_folder) if w == "MODEL" else w for w in words))
+    assert (status, said) == (2, "")
+    assert told.strip()
+    assert "Traceback" not in told
+
+
+def test_control_characters_of_an_answer_do_not_reach_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.models.shown({"answer": "a\x1b[2J\x07b\nc"}, json=False) is None
+    assert capsys.readouterr().out == "answer: a [2J b c\n"
+
+
+def test_help_is_light_and_completion_knows_every_method() -> None:
+    """In a process of its own, without a display: what a shell sees."""
+    code = """
+import sys
+from unlearn_core import cli
+def run(*words):
+    sys.argv = ["unlearn", *words]
+    try:
+        cli.main()
+    except SystemExit as stopped:
+        assert not stopped.code, stopped.code
+run("--help")
+assert "torch" not in sys.modules
+run("--tyro-print-completion", "bash")
+"""
+    quiet = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in (*COMMANDS, *METHODS, "--gate-views", "--drift-budget"))
+
+
+def test_the_page_is_started_with_its_own_flags(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: started.append([program, *words]))
+    assert run("app", "--port", "7861", "--help")[0] == 0
+    [[program, again, path, *flags]] = started
+    assert program == again == sys.executable
+    assert Path(path) == Path(__file__).parents[2] / "app.py"
+    assert flags == ["--port", "7861", "--help"]

@@ -16,7 +16,7 @@ from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.progress import Job, Progress
 from unlearn_core.runs import RunState
 from unlearn_core.runs.errands import Errand, Errands
-from unlearn_core.runs.worker import UNEXPECTED
+from unlearn_core.runs.fitting import UNEXPECTED
 from unlearn_core.vlm.errors import BadRequest
 
 busy = threading.Event()

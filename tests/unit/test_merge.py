@@ -184,7 +184,7 @@ def test_the_command_keeps_the_precision_of_the_checkpoint(
     path = bundle.export(
         cvf_of(half), VLM.load(stored), tmp_path / "a.zip", title="Forget one", report={}, limits=["No."]
     )
-    words = ["unlearn", "merge", str(path), "--model", str(stored), "--out", str(tmp_path / "out")]
+    words = ["unlearn", "merge", "--json", str(path), "--model", str(stored), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", words)
     cli.main()
     assert json.loads(capsys.readouterr().out) == {"folder": words[-1], "kind": "cvf", "base": "stored"}

@@ -16,12 +16,12 @@ import pytest
 import torch
 from PIL import Image
 
-from components import answers, drawing, figures, looking
+from components import answers, figures, looking
 from components.deeper import file_of
 from components.gallery import Shown
 from components.looking import EVERYTHING, GRADIENT, KINDS, RELATIVE, Choice, Looked, Maps, heat, look, prepare
 from components.session import Desk, Gone
-from unlearn_core.attention import Faithfulness, Word
+from unlearn_core.attention import Faithfulness, Word, drawing
 from unlearn_core.vlm import VLM, Answer, Rows, Tile
 
 Picture = Callable[..., Image.Image]

@@ -16,6 +16,7 @@ from torch import Tensor
 from unlearn_core.vlm import Rows, Tile
 
 Of = Literal["answer", "question"]
+PIXELS_PER_CELL = 4
 
 
 def token_map(
@@ -88,6 +89,13 @@ def picture_map(
         total[area] += grid(values, tile)[rows][:, cols]
         count[area] += 1
     return total / count
+
+
+def frame(size: tuple[int, int], tiles: Sequence[Tile], pixels: int = PIXELS_PER_CELL) -> tuple[int, int]:
+    """Width and height of a map: a few pixels per visual token are enough, however large the picture is."""
+    side = pixels * max(max(t.rows, t.cols) for t in tiles)
+    scale = side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _cells(length: int, start: float, end: float, cells: int) -> tuple[int, Int[Tensor, " pixels"]]:

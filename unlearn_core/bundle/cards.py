@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from unlearn_core.bundle.manifest import Manifest
+from unlearn_core.data.readers.hub import is_hub_id
 
 ABOUT = {
     "cagul": (
@@ -24,9 +25,15 @@ OTHER = (
 )
 
 
+def limit_of(kind: str) -> str:
+    """What no result of a kind of module does, however well it was fitted."""
+    return ABOUT.get(kind, OTHER)[1]
+
+
 def bundle_card(manifest: Manifest) -> str:
-    about, limit = ABOUT.get(manifest.kind, OTHER)
-    limits = _list((limit, *manifest.limits))
+    about, _ = ABOUT.get(manifest.kind, OTHER)
+    limits = _list(manifest.limits)
+    where = "" if is_hub_id(manifest.base) else f', base="folder of {manifest.base}"'
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     return f"""# {_line(manifest.title)}
 
@@ -37,14 +44,12 @@ It belongs to the model `{manifest.base}` with the fingerprint `{manifest.finger
 ## Use
 
 ```python
-from unlearn_core import bundle
-from unlearn_core.vlm import VLM
+from unlearn_core import from_pretrained
 
-vlm = VLM.load("{manifest.base}")
-unlearned = bundle.load("this file.zip", vlm).attach(vlm)
+unlearned = from_pretrained("this file.zip"{where})
 ```
 
-`vlm` still answers as before; `unlearned` is the model with the module.
+`bundle.base_of(unlearned)` is the model without the module, which answers as before.
 
 ## Limits
 

@@ -24,6 +24,13 @@ def base_of(vlm: VLM) -> VLM:
     return vlm
 
 
+def plain(vlm: VLM) -> VLM:
+    """The model with the same weights that sees through nothing."""
+    while vlm.sight is not None and vlm.base is not None:
+        vlm = vlm.base
+    return vlm
+
+
 def fingerprint(vlm: VLM) -> str:
     """SHA-256 over names, shapes and values of all parameters of the original model, in hexadecimal.
 
@@ -31,7 +38,12 @@ def fingerprint(vlm: VLM) -> str:
     bfloat16 or float32, whichever of the two it is stored as; and one stored as float16 has it in these and in its own.
     The result is kept as long as the model lives, which is frozen.
     """
-    model = base_of(vlm).model
+    return weights(base_of(vlm))
+
+
+def weights(vlm: VLM) -> str:
+    """As `fingerprint`, of the weights that this very model has, changed ones among them."""
+    model = vlm.model
     if model not in _fingerprints:
         digest = hashlib.sha256()
         for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
@@ -48,3 +60,16 @@ def public_name(name: str) -> str:
     """A hub id as it is; of a folder only the last part, since the way to it is nobody's business."""
     local = Path(name).is_absolute() or Path(name).is_dir()
     return Path(name).resolve().name if local else name
+
+
+def public_base(vlm: VLM) -> tuple[str, str]:
+    """(name, commit) of the original model; without a commit for a folder.
+
+    A hub id may name a branch or tag, which may point elsewhere tomorrow: the commit does not.
+    """
+    base = base_of(vlm)
+    name = public_name(base.name)
+    if name != base.name:
+        return name, ""
+    repository, _, asked = name.partition("@")
+    return repository, getattr(base.model.config, "_commit_hash", None) or asked

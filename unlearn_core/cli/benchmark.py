@@ -79,7 +79,7 @@ def _models(
     from unlearn_core.bundle import fingerprint
     from unlearn_core.bundle import load as load_bundle
     from unlearn_core.evaluation.protocols import RETAIN_ONLY
-    from unlearn_core.examination import unlearned
+    from unlearn_core.examination import of_run
     from unlearn_core.runs import Workspace
     from unlearn_core.vlm.errors import BadOption
 
@@ -92,7 +92,9 @@ def _models(
     models, marks = {"before": before}, {"before": fingerprint(before)[:12]}
     result = bundle if found is None else found.module_folder
     if result is not None:
-        models["after"] = load_bundle(result, before).attach(before) if found is None else unlearned(found, before)
+        models["after"] = (
+            load_bundle(result, before).attach(before) if found is None else of_run(found).module.attach(before)
+        )
         marks["after"] = f"{marks['before']}-{_digest(result)[:12]}"
     if retain_only:
         models[RETAIN_ONLY] = load_model(replace(model, model=retain_only, revision=None), None)

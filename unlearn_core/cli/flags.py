@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -34,15 +34,30 @@ class ModelFlags:
     device_map: Literal["auto", "balanced", "sequential"] | None = None
 
 
+@dataclass(frozen=True)
+class AskFlags(ModelFlags):
+    """The same, and what is put upon the model before it is asked.
+
+    Args:
+        bundle: exported bundles to attach, in this order: those that change weights first.
+    """
+
+    bundle: tuple[Path, ...] = ()
+
+
+Asked = Annotated[AskFlags, tyro.conf.arg(name="")]
+"""What every command takes that asks a model something."""
 Model = Annotated[ModelFlags, tyro.conf.arg(name="")]
 """What every command takes that needs a model: its fields are flags of the command."""
 DEMO = ModelFlags()
+PLAIN = AskFlags()
 
 
 def choice_of(model: ModelFlags) -> Choice:
     from unlearn_core.vlm import loading
 
-    return loading.Choice(**asdict(model) | {"model": model.model or str(loading.DEMO)})
+    known = {f.name: getattr(model, f.name) for f in fields(ModelFlags)}
+    return loading.Choice(**known | {"model": model.model or str(loading.DEMO)})
 
 
 def load_model(model: ModelFlags, bundle: Path | None) -> VLM:
@@ -53,3 +68,13 @@ def load_model(model: ModelFlags, bundle: Path | None) -> VLM:
     with progress() as told:
         vlm = loading.load(choice_of(model), progress=told)
     return vlm if bundle is None else load_bundle(bundle, vlm).attach(vlm)
+
+
+def load_asked(asked: AskFlags) -> VLM:
+    """The model with all bundles upon it."""
+    from unlearn_core.bundle import load as load_bundle
+
+    vlm = load_model(asked, None)
+    for path in asked.bundle:
+        vlm = load_bundle(path, vlm).attach(vlm)
+    return vlm

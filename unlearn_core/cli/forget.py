@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields, replace
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from unlearn_core.cli.flags import DEMO, Model, load_model
+from unlearn_core.cli.output import shown, watched_steps
+from unlearn_core.cli.runs import WORKSPACE
 
 if TYPE_CHECKING:
-    from unlearn_core.methods import Fit, Method
+    from collections.abc import Generator
+
+    from unlearn_core.methods import Fit, Method, Step
+    from unlearn_core.runs import Run
+    from unlearn_core.runs.fitting import Keeper
 
 
-def forget(words: Sequence[str]) -> dict[str, Any] | None:
-    """The rest of the command `forget`. Its methods and their options are known only now that they are imported."""
+def forget() -> None:
+    """Make a model forget the subjects of a request; `unlearn forget --help` lists the methods."""
+
+
+def forget_with_methods() -> tuple[Callable[..., Any], ConstructorRegistry]:
+    """The command with its methods and their options, which are known only after heavy imports."""
     from unlearn_core.methods import ALL_METHODS
 
+    def forget(method: Any) -> Any:
+        """Make a model forget the subjects of a request."""
+        return method
+
+    ways = [
+        Annotated[Any, tyro.conf.subcommand(name, constructor=_with(method))] for name, method in ALL_METHODS.items()
+    ]
+    forget.__annotations__["method"] = Annotated[Union[tuple(ways)], tyro.conf.arg(name="")]  # noqa: UP007
     registry = ConstructorRegistry()
     registry.struct_rule(_options)
-    return tyro.extras.subcommand_cli_from_dict(
-        {name: _with(method) for name, method in ALL_METHODS.items()},
-        prog="unlearn forget",
-        description="Make a model forget the subjects of a request.",
-        args=words,
-        registry=registry,
-    )
+    return forget, registry
 
 
 def _options(info: StructTypeInfo) -> StructConstructorSpec | None:
@@ -47,42 +60,91 @@ def _options(info: StructTypeInfo) -> StructConstructorSpec | None:
 
 
 def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
-    def forget(request: Path, /, out: Path, options: Any, model: Model = DEMO) -> dict[str, Any] | None:
-        """The result is written as a bundle, and the report of the fit printed as JSON.
+    def forget(
+        request: Path,
+        /,
+        options: Any,
+        out: Path | None = None,
+        workspace: Path = WORKSPACE,
+        model: Model = DEMO,
+        json: bool = False,
+    ) -> dict[str, Any] | None:
+        """The result is kept as a run in the workspace, where the page shows it too. Ctrl-C cancels the run.
 
         Args:
             request: request that was exported, a folder or zip, or the folder of a run.
-            out: the bundle to write.
+            out: a bundle to write as well.
+            workspace: folder that holds the runs.
+            json: print JSON.
         """
-        from unlearn_core.bundle import export
+        from unlearn_core.bundle import export_run
         from unlearn_core.methods.world import World
+        from unlearn_core.runs import Workspace
         from unlearn_core.runs.requests import load_request
         from unlearn_core.vlm.errors import StorageFailed
 
         world = World.launched()
-        first = world.rank == 0
-        if first and not out.resolve().parent.is_dir():
+        if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
-        asked = load_request(request)
+        asked = load_request(request, held=False)
         vlm = load_model(model if world.size == 1 else replace(model, device=str(world.device)), None)
-        fit = method.start(vlm, asked, options, world)
-        _carry_out(fit, shown=first)
+        first = world.rank == 0
+        run = Workspace(workspace).create(method.name, asked.name, asked, options, vlm.name) if first else None
+        fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1)
         world.close()
-        if not first:
+        if run is None:
             return None
-        export(fit.module, vlm, out, title=method.title, report=fit.report, limits=())
-        return {"bundle": str(out), "processes": world.size, "report": fit.report}
+        if fit is None:
+            return shown({"run": str(run.folder), "state": run.state.value}, json)
+        bundle = {} if out is None else {"bundle": str(export_run(run, vlm, out, title=method.title))}
+        return shown({"run": str(run.folder), **bundle, "processes": world.size, "report": fit.report}, json)
 
     forget.__doc__ = f"{method.title}.\n\n{cleandoc(forget.__doc__ or '')}"
     forget.__annotations__["options"] = Annotated[method.config, tyro.conf.arg(name="")]
     return forget
 
 
-def _carry_out(fit: Fit, shown: bool) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
+def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit | None:
+    """Fit, and write the run down as it goes; of several processes the others have no run and write nothing.
 
-    with Progress(console=Console(stderr=True), disable=not shown) as progress:
-        bar = progress.add_task("Starting")
-        for step in fit:
-            progress.update(bar, description=step.phase, completed=step.index, total=step.total)
+    A process that is alone keeps checkpoints and does what the page wants: cancel, or pause, which gives None. Whatever
+    else ends the fit early is passed on after the run says that it was cancelled, or why it failed.
+    """
+    from unlearn_core.runs import RunState
+    from unlearn_core.runs.fitting import OFTEN, Keeper, sentence
+
+    try:
+        if run is not None:
+            run.set_state(RunState.RUNNING)
+        fit = start()
+        keeper = Keeper(run, OFTEN) if run is not None and alone else None
+        with closing(cast("Generator[Step]", iter(fit))) as steps:
+            for step in watched_steps(steps, shown=run is not None):
+                if run is not None:
+                    run.append(step)
+                if run is not None and keeper is not None and _ends(run, fit, step, keeper):
+                    return None
+        if run is not None:
+            run.save(fit.module, fit.report)
+            run.set_state(RunState.DONE)
+        return fit
+    except BaseException as error:
+        if run is not None:
+            cancelled = isinstance(error, KeyboardInterrupt)
+            run.set_state(RunState.CANCELLED if cancelled else RunState.FAILED, "" if cancelled else sentence(error))
+        raise
+
+
+def _ends(run: Run, fit: Fit, step: Step, keeper: Keeper) -> bool:
+    """Keep what is due, and do what is wanted of the run: whether it ends here. To be cancelled is like Ctrl-C."""
+    from unlearn_core.runs.run import Wish
+
+    wish = run.wish()
+    if wish is Wish.CANCEL:
+        raise KeyboardInterrupt
+    if step.index < step.total and (wish or keeper.due):
+        keeper.keep(fit)
+        if wish:
+            run.set_state(wish.end)
+            return True
+    return False

@@ -14,8 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from unlearn_core.evaluation.progress import Job, Progress
+from unlearn_core.runs.fitting import sentence, trace
 from unlearn_core.runs.run import RunState, Status
-from unlearn_core.runs.worker import sentence, trace
 from unlearn_core.vlm.errors import BadRequest
 
 PATIENCE = 0.2

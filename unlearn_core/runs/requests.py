@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from unlearn_core.data.readers import Source
 from unlearn_core.data.readers.records import Record, records
 from unlearn_core.data.readers.source import Folder, Zip, read_bounded
 from unlearn_core.data.region import Region
+from unlearn_core.data.stored import StoredPicture
 from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.runs.errors import RunDamaged
 from unlearn_core.runs.files import replacing, storing
@@ -91,11 +93,23 @@ def export_folder(request: ForgetRequest, folder: Path) -> Path:
 def _content(request: ForgetRequest) -> tuple[dict[str, bytes], dict[str, Image.Image]]:
     """Text files and pictures by name."""
     names = _Names()
-    lines = [_entry(e, side, names) for side in SIDES for e in getattr(request, side)]
-    lines += [{"side": STRANGER, "file_name": names.of(image)} for image in request.strangers]
+    lines = _lines(request, names)
     head = {"name": request.name, "refusals": request.refusals}
     texts = {REQUEST: to_json(head), TABLE: b"".join(to_json(line, indent=None) for line in lines)}
     return texts, names.images
+
+
+def _lines(request: ForgetRequest, names: _Names) -> list[Record]:
+    lines = [_entry(e, side, names) for side in SIDES for e in getattr(request, side)]
+    return lines + [{"side": STRANGER, "file_name": names.of(image)} for image in request.strangers]
+
+
+def digests(request: ForgetRequest) -> dict[str, str]:
+    """SHA-256, in hexadecimal, of each side of a request: of all its texts, and of all its pictures' pixels."""
+    found = {side: hashlib.sha256() for side in (*SIDES, STRANGER)}
+    for line in _lines(request, _Names()):
+        found[line["side"]].update(to_json(line, indent=None))
+    return {side: digest.hexdigest() for side, digest in found.items()}
 
 
 def _entry(example: Example, side: str, names: _Names) -> Record:
@@ -117,13 +131,13 @@ class _Names:
         if id(image) not in self._known:
             rgb = to_rgb(image)
             name = self._known[id(image)] = f"{PICTURES}/{digest(rgb)}.png"
-            self.images[name] = rgb
+            self.images[name] = image
         return self._known[id(image)]
 
 
 def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
+    to_rgb(image).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -138,31 +152,33 @@ def _write(path: Path, data: bytes) -> None:
 # -- read -------------------------------------------------------------------------------------------------------------
 
 
-def read_request(folder: Path) -> ForgetRequest:
-    """The request of a run.
+def read_request(folder: Path, *, held: bool = True) -> ForgetRequest:
+    """The request of a run. Arguments as for `load_request`.
 
     Raises:
         RunDamaged: a file is missing, cannot be read, or a picture is not the one that its name says.
     """
     try:
-        return _read(Folder(folder))
+        return _read(Folder(folder), held)
     except (BadFile, BadRequest) as error:
         raise RunDamaged(
             "The request of this run can no longer be read: a file is missing or was changed. Please start a new run."
         ) from error
 
 
-def load_request(path: Path, most: int = MAX_TOGETHER) -> ForgetRequest:
+def load_request(path: Path, *, held: bool = True, most: int = MAX_TOGETHER) -> ForgetRequest:
     """The request in a folder or zip that was exported; each distinct picture is one object, so that it is processed once.
 
     Args:
-        most: bytes that all pictures may take together, unpacked.
+        held: False leaves the pictures in their files until they are looked at, for requests that are larger than memory;
+            the files must then stay as long as the request is used.
+        most: bytes that all pictures may take together, unpacked, where they are held.
 
     Raises:
         BadFile: a file is missing or cannot be read, a picture is not the one that its name says, or they are too large.
         BadRequest: what the files ask for cannot be done.
     """
-    return _read(Folder(path) if path.is_dir() else Zip(path), most)
+    return _read(Folder(path) if path.is_dir() else Zip(path), held, most)
 
 
 def request_name(path: Path) -> str:
@@ -174,9 +190,9 @@ def is_request(source: Source) -> bool:
     return source.has(REQUEST) and source.has(TABLE)
 
 
-def _read(source: Source, most: int = MAX_TOGETHER) -> ForgetRequest:
+def _read(source: Source, held: bool = True, most: int = MAX_TOGETHER) -> ForgetRequest:
     lines = list(records(source, TABLE))
-    images = dict(_pictures(source, lines, most))
+    images = dict(_pictures(source, lines, held, most))
     sides: dict[str, list[Any]] = {side: [] for side in (*SIDES, STRANGER)}
     for number, line in lines:
         try:
@@ -198,16 +214,24 @@ def _head(source: Source) -> tuple[str, tuple[str, ...]]:
         raise BadFile("This does not name a forget request. Please export it again.", REQUEST) from error
 
 
-def _pictures(source: Source, lines: list[tuple[int, Record]], most: int) -> Iterator[tuple[str, Image.Image]]:
+def _pictures(
+    source: Source, lines: list[tuple[int, Record]], held: bool, most: int
+) -> Iterator[tuple[str, Image.Image]]:
+    """All are read through once, so that a damaged one is found before anything is done with the request."""
     wanted = {line["file_name"]: number for number, line in lines if isinstance(line.get("file_name"), str)}
-    if sum(_unpacked(source, *item) for item in wanted.items()) > most:
+    if held and sum(_unpacked(source, *item) for item in wanted.items()) > most:
         raise BadFile(
             f"The {len(wanted)} pictures of this request take more than {most / 2**30:.0f} GB unpacked. Please make a request "
             "of fewer or smaller ones.",
             TABLE,
         )
+    take = _picture if held else _stored
     with ThreadPoolExecutor() as pool:
-        yield from zip(wanted, pool.map(lambda item: _picture(source, *item), wanted.items()), strict=True)
+        yield from zip(wanted, pool.map(lambda item: take(source, *item), wanted.items()), strict=True)
+
+
+def _stored(source: Source, name: str, line: int) -> Image.Image:
+    return StoredPicture(_picture(source, name, line).size, partial(_picture, source, name, line))
 
 
 def _picture(source: Source, name: str, line: int) -> Image.Image:

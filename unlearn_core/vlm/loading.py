@@ -134,6 +134,7 @@ def _read(checkpoint: Checkpoint, family: Family, choice: Choice, place: Place) 
         model.to(place.device)
     model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
     family.ready(model)
+    model.config._commit_hash = checkpoint.commit  # a checkpoint is read from a folder, which does not tell
     return VLM(model, processor, family, choice.name)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, distinct_images
 from unlearn_core.methods.cagul.encoder import attention_scores, choose_tokens
+from unlearn_core.methods.spilling import Spilling
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.batch import Batch
 from unlearn_core.vlm.families import Pixels
@@ -68,7 +69,7 @@ class Frozen:
 
     def __init__(self, vlm: VLM, layers: tuple[int, ...], ratio: float, select: str) -> None:
         self.vlm, self.layers, self.ratio, self.select = vlm, layers, ratio, select
-        self._tokens: dict[int, Float[Tensor, "n d"]] = {}
+        self._tokens: Spilling[int, Float[Tensor, "n d"]] = Spilling()
         self._rows: dict[tuple[int, str], Row] = {}
         self._chosen: dict[tuple[int, str], Int[Tensor, " k"]] = {}
         self._references: dict[tuple[int, str, str], Float[Tensor, "t v"]] = {}

@@ -147,7 +147,10 @@ class CvfFit(Resumable):
         if STAYING in self.pictures.read:
             read = self.pictures.read[STAYING]
             none = read.pooled.new_zeros(0, self.vlm.width)
-            self.kept.pooled, self.kept.tokens = Sums.of(read.pooled), Sums.of(torch.cat([none, *read.tokens.values()]))
+            self.kept.pooled, self.kept.tokens = (
+                Sums.of(read.pooled),
+                sum(map(Sums.of, read.tokens.values()), Sums.of(none)),
+            )
             add_shares(self.world, [self.kept.tokens])
         assert self.kept.pooled is not None
         assert self.kept.tokens is not None
@@ -215,7 +218,8 @@ class CvfFit(Resumable):
         own = self.world.mine(range(len(kept.lengths)))
         sums = torch.zeros(2, dtype=torch.double)
         with self.student.step(), fast_matmul(self.vlm.device):
-            seen = chain.from_iterable(in_batches([kept.half[i] for i in own], CHUNK, self.student.tokens))
+            again = in_batches(own, CHUNK, lambda part: self.student.tokens([kept.half[i] for i in part]))
+            seen = chain.from_iterable(again)
             for i, new in zip(own, seen, strict=True):
                 sums[0] += (new.float() - kept.tokens[i]).pow(2).sum().cpu()
                 sums[1] += (kept.tokens[i] - centre).pow(2).sum().cpu()

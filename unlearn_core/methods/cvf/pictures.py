@@ -14,6 +14,7 @@ from unlearn_core.data.example import Example, ForgetRequest, distinct_images
 from unlearn_core.data.region import blurred, without
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import pool
+from unlearn_core.methods.spilling import Parts, Spilling
 from unlearn_core.methods.world import World
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.tower import HalfSeen
@@ -35,8 +36,8 @@ class Read:
 
     pooled: Float[Tensor, "b d2"]
     lengths: Int[Tensor, " b"]
-    half: dict[int, HalfSeen] = field(default_factory=dict)
-    tokens: dict[int, Float[Tensor, "n d"]] = field(default_factory=dict)
+    half: Spilling[int, HalfSeen] = field(default_factory=lambda: Spilling(_apart, _together))
+    tokens: Spilling[int, Float[Tensor, "n d"]] = field(default_factory=Spilling)
 
     @classmethod
     def none_of(cls, count: int, width: int, device: torch.device) -> Read:
@@ -50,6 +51,16 @@ class Read:
     def hold(self, places: Sequence[int], half: Sequence[HalfSeen], tokens: Sequence[Float[Tensor, "n d"]]) -> None:
         self.half.update(zip(places, half, strict=True))
         self.tokens.update(zip(places, (t.float() for t in tokens), strict=True))
+
+
+def _apart(half: HalfSeen) -> Parts:
+    """Outputs are named by their block, pixels by what the tower calls them."""
+    return {f"pixels {name}": t for name, t in half.pixels.items()} | {str(k): t for k, t in half.outputs.items()}
+
+
+def _together(parts: Parts) -> HalfSeen:
+    pixels = {name.removeprefix("pixels "): t for name, t in parts.items() if name.startswith("pixels ")}
+    return HalfSeen(pixels, {int(name): t for name, t in parts.items() if name.isdecimal()})
 
 
 @dataclass(eq=False)

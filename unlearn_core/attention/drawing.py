@@ -15,7 +15,21 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 Stops = Sequence[Sequence[object]]
-"""A colour scale as Plotly has it: (place 0..1, "rgba(r, g, b, a)")."""
+"""A colour scale as browsers have it: (place 0..1, "rgba(r, g, b, a)")."""
+HEAT: Stops = (
+    (0.0, "rgba(0, 0, 4, .28)"),
+    (0.25, "rgba(87, 16, 110, .43)"),
+    (0.5, "rgba(188, 55, 84, .58)"),
+    (0.75, "rgba(249, 142, 9, .73)"),
+    (1.0, "rgba(252, 255, 164, .88)"),
+)
+"""For values from 0 on: the more, the brighter and the less of the picture is left."""
+CHANGE: Stops = (
+    (0.0, "rgba(224, 118, 47, .95)"),
+    (0.5, "rgba(255, 255, 255, .05)"),
+    (1.0, "rgba(20, 156, 142, .95)"),
+)
+"""For values on both sides of 0."""
 SIDE = 960
 """Longest side of a picture to take away, in pixels."""
 MARGIN, BAR, TEXT = 16, 14, 15

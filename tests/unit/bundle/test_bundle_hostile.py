@@ -1,19 +1,15 @@
-"""Bundles: what is exported comes back the same on the right model, and nothing else is believed."""
+"""Bundles from strangers: damaged, altered, forged, or made to fill memory and disk. None is believed, and none is run."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
 import pickle
-import resource
 import stat
 import struct
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,204 +17,12 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from safetensors.torch import save
-from tiny_method import WIDTH, TinyModule, load_tiny
-from torch import nn
-from transformers import AutoModelForImageTextToText
 
+from tests.unit.tiny_method import WIDTH, TinyModule, load_tiny
 from unlearn_core import bundle
-from unlearn_core.bundle import fingerprint
-from unlearn_core.vlm import VLM, Prompt
-from unlearn_core.vlm.errors import BundleDamaged, BundleMismatch, StorageFailed
-
-REPORT = {"drift": 0.25, "threshold": float("nan")}
-LIMITS = ["Another photograph may get past the gate."]
-
-
-@pytest.fixture(scope="module")
-def module() -> TinyModule:
-    return TinyModule(torch.linspace(-1, 1, WIDTH))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, tiny_vlm: VLM, module: TinyModule) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "result.zip"
-    return bundle.export(module, tiny_vlm, path, title="Forget one", report=REPORT, limits=LIMITS)
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A temp folder of its own for every test, which must be empty in the end."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield
-    assert list(folder.iterdir()) == []
-
-
-def other_weights(vlm: VLM) -> VLM:
-    model = copy.deepcopy(vlm.model)
-    with torch.no_grad():
-        model.get_input_embeddings().weight[0, 0] += 1
-    return VLM(model, vlm.processor, vlm.family, "another/model")
-
-
-# -- there and back ----------------------------------------------------------------------------------------------------
-
-
-def test_what_is_exported_comes_back_the_same(
-    made: Path, tiny_vlm: VLM, module: TinyModule, picture: Callable[..., Image.Image]
-) -> None:
-    loaded = bundle.load(made, tiny_vlm, load_module=load_tiny)
-    assert torch.equal(loaded.tensors()["shift"], module.shift)
-    prompts = [Prompt(picture(0), "Who is this?")]
-    before, after = tiny_vlm.see(prompts)[0].tokens, loaded.attach(tiny_vlm).see(prompts)[0].tokens
-    assert torch.equal(after, before + module.shift)
-
-
-def test_the_manifest_says_what_it_is_and_for_which_model(made: Path, tiny_vlm: VLM) -> None:
-    manifest = bundle.verify(made, tiny_vlm)
-    assert (manifest.format, manifest.kind, manifest.title) == (1, "tiny", "Forget one")
-    assert (manifest.report, manifest.limits) == ({"drift": 0.25, "threshold": None}, tuple(LIMITS))
-    assert manifest.fingerprint == fingerprint(tiny_vlm)
-    assert manifest.versions.keys() == {"python", "vlm-unlearning-studio", "torch", "transformers", "safetensors"}
-    with zipfile.ZipFile(made) as archive:
-        assert set(archive.namelist()) == {"module.safetensors", "module.json", "README.md", "manifest.json"}
-        for name, content in manifest.files.items():
-            data = archive.read(name)
-            assert (hashlib.sha256(data).hexdigest(), len(data)) == (content.sha256, content.size)
-
-
-def test_the_way_to_the_model_on_this_machine_is_not_told(made: Path, tiny_vlm: VLM) -> None:
-    assert Path(tiny_vlm.name).is_absolute()
-    assert bundle.verify(made, tiny_vlm).base == Path(tiny_vlm.name).name
-    assert str(Path(tiny_vlm.name).parent).encode() not in made.read_bytes()
-
-
-@pytest.mark.parametrize("kind", ["cagul", "cvf", "tiny"])
-def test_the_card_tells_limits_and_how_to_load(tmp_path: Path, tiny_vlm: VLM, module: TinyModule, kind: str) -> None:
-    named = copy.copy(module)
-    named.kind = kind
-    path = bundle.export(named, tiny_vlm, tmp_path / "a.zip", title="One\n# two", report={}, limits=LIMITS)
-    with zipfile.ZipFile(path) as archive:
-        card = archive.read("README.md").decode()
-    assert card.startswith("# One # two\n")
-    assert f"- {LIMITS[0]}\n" in card
-    assert "has the knowledge back" in card or "has it back" in card
-    code = card.split("```")[1].removeprefix("python\n")
-    compile(code, "card", "exec")
-    assert 'bundle.load("this file.zip", vlm).attach(vlm)' in code
-
-
-def test_an_unlearned_model_may_export_and_load_as_well(
-    tmp_path: Path, made: Path, tiny_vlm: VLM, module: TinyModule
-) -> None:
-    attached = module.attach(tiny_vlm)
-    again = bundle.export(module, attached, tmp_path / "again.zip", title="", report={}, limits=[])
-    assert bundle.verify(again, tiny_vlm).fingerprint == bundle.verify(made, attached).fingerprint
-
-
-# -- writing -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, tiny_vlm: VLM) -> None:
-    path = tmp_path / "out" / "result.zip"
-    path.parent.mkdir()
-    path.write_bytes(b"old")
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for size in (100_000, 202_000):  # the module itself does not fit; the module fits, the zip does not
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
-        try:
-            with pytest.raises(StorageFailed, match="free some space"):
-                bundle.export(TinyModule(torch.zeros(50_000)), tiny_vlm, path, title="", report={}, limits=[])
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path, tiny_vlm: VLM, module: TinyModule) -> None:
-    with pytest.raises(StorageFailed, match="still there"):
-        bundle.export(module, tiny_vlm, tmp_path / "no" / "a.zip", title="", report={}, limits=[])
-
-
-def test_what_could_not_be_read_back_is_never_put_in_place(tmp_path: Path, tiny_vlm: VLM, module: TinyModule) -> None:
-    class Unreadable(TinyModule):
-        def settings(self) -> dict[str, Any]:
-            return {"strength": float("nan")}
-
-    with pytest.raises(BundleDamaged):
-        bundle.export(Unreadable(module.shift), tiny_vlm, tmp_path / "a.zip", title="", report={}, limits=[])
-    assert not list(tmp_path.glob("*.zip"))
-
-
-# -- fingerprint -------------------------------------------------------------------------------------------------------
-
-
-def test_the_fingerprint_is_that_of_the_model_below(tiny_vlm: VLM, module: TinyModule) -> None:
-    attached = module.attach(module.attach(tiny_vlm))
-    assert bundle.base_of(attached) is tiny_vlm
-    path = tiny_vlm.family.projector
-    changed = copy.deepcopy(tiny_vlm.model.get_submodule(path))
-    nn.init.zeros_(next(changed.parameters()))
-    assert fingerprint(attached) == fingerprint(tiny_vlm.with_parts({path: changed})) == fingerprint(tiny_vlm)
-
-
-@pytest.mark.parametrize("stored", ["float32", "bfloat16", "float16"])
-def test_a_checkpoint_has_one_fingerprint_however_precisely_it_is_loaded(
-    tmp_path: Path, tiny_folder: Path, tiny_vlm: VLM, stored: str
-) -> None:
-    model = AutoModelForImageTextToText.from_pretrained(tiny_folder, dtype=getattr(torch, stored))
-    model.save_pretrained(tmp_path / "checkpoint")
-    tiny_vlm.processor.save_pretrained(tmp_path / "checkpoint")
-    precisions = {"float32", "bfloat16", stored}
-    prints = {fingerprint(VLM.load(tmp_path / "checkpoint", device="cpu", dtype=dtype)) for dtype in precisions}
-    assert len(prints) == 1
-
-
-def test_every_weight_name_and_shape_counts(tiny_vlm: VLM) -> None:
-    def of(net: nn.Module) -> str:
-        return fingerprint(VLM(net, None, tiny_vlm.family, ""))  # type: ignore[arg-type]
-
-    def net(name: str, *shape: int) -> nn.Module:
-        net = nn.Module()
-        net.register_parameter(name, nn.Parameter(torch.ones(shape)))
-        return net
-
-    one = net("a", 2, 3)
-    with torch.no_grad():
-        one.a[1, 2] = 2
-    whole = net("a", 2, 3)
-    whole.a = nn.Parameter(torch.ones(2, 3, dtype=torch.int32), requires_grad=False)
-    assert of(net("a", 2, 3)) == of(net("a", 2, 3))
-    assert (
-        len({of(n) for n in (net("a", 2, 3), net("a", 3, 2), net("b", 2, 3), net("a"), net("a", 0), one, whole)}) == 7
-    )
-    assert fingerprint(other_weights(tiny_vlm)) != fingerprint(tiny_vlm)
-
-
-def test_the_fingerprint_is_quick_and_kept(tiny_vlm: VLM) -> None:
-    vlm = VLM(nn.Linear(2_000, 2_500), None, tiny_vlm.family, "")  # type: ignore[arg-type]
-    began = time.process_time()
-    first = fingerprint(vlm)
-    middle = time.process_time()
-    assert fingerprint(vlm) == first
-    assert middle - began < 0.5  # 0.01 s on an idle core
-    assert time.process_time() - middle < 0.001
-
-
-# -- another model -----------------------------------------------------------------------------------------------------
-
-
-def test_a_bundle_for_another_model_says_which_one_it_needs(made: Path, tiny_vlm: VLM) -> None:
-    for ask in (bundle.verify, bundle.load):
-        with pytest.raises(BundleMismatch) as caught:
-            ask(made, other_weights(tiny_vlm))
-        assert f"Please load '{Path(tiny_vlm.name).name}'" in str(caught.value)
-        assert "'another/model'" in str(caught.value)
-        assert fingerprint(tiny_vlm)[:12] in str(caught.value)
-
+from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BundleDamaged
 
 # -- damage ------------------------------------------------------------------------------------------------------------
 
@@ -272,7 +76,7 @@ def test_a_bundle_cut_short_is_refused(made: Path, tiny_vlm: VLM, tmp_path_facto
     refused(path, tiny_vlm)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 @example(0.0, 1)
 def test_a_flipped_byte_is_noticed_or_does_not_matter(
@@ -367,7 +171,7 @@ def test_sizes_that_are_lies_are_refused(tmp_path: Path, made: Path, tiny_vlm: V
 
 
 def test_a_list_of_very_many_files_is_not_read(tmp_path: Path, made: Path, tiny_vlm: VLM) -> None:
-    path = packed(tmp_path / "a.zip", {**contents(made), **{f"{i}": b"" for i in range(50_000)}})
+    path = packed(tmp_path / "a.zip", {**contents(made), **{f"{i}": b"" for i in range(20_000)}})
     began = time.process_time()
     refused(path, tiny_vlm)
     assert time.process_time() - began < 0.1
@@ -426,7 +230,7 @@ def test_a_manifest_of_another_shape_is_refused(
 
 
 def test_a_later_format_asks_for_an_update(tmp_path: Path, made: Path, tiny_vlm: VLM) -> None:
-    path = packed(tmp_path / "a.zip", forged(contents(made), format=2))
+    path = packed(tmp_path / "a.zip", forged(contents(made), format=3))
     assert "Please update" in refused(path, tiny_vlm)
 
 
