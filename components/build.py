@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from components import ahead
 from components.compare import ComparePage
+from components.doors import Doors, GuardedBlocks, Visits
 from components.export import ExportPage
 from components.forget import ForgetPage
 from components.handlers import plainly
@@ -18,19 +20,23 @@ from components.seats import NoModel, Seat, Seats
 from components.studio import RUN, Studio
 from components.theme import STYLE, theme
 from components.unlearn import UnlearnPage
+from unlearn_core.accounts import Accounts
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
-MAX_UPLOAD = "1gb"
+MAX_UPLOAD = 2**30
+"""Bytes of one file."""
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]:
+def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[GuardedBlocks, Studio]:
     """The whole app, and what must be closed when it ends; `vlm` is what was chosen to begin with."""
     studio = Studio(Seats(Seat(choice, vlm)), workspace)
     first = studio.seat.choice
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
+    with GuardedBlocks(
+        Visits(), title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
+    ) as demo:
         header = gr.HTML(_header(vlm), elem_id="header")
         panel = ModelPanel(studio)
         with gr.Tabs(elem_id="steps", overflow_behavior="wrap") as tabs:
@@ -105,12 +111,26 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[gr.Blocks, Studio]
     return demo, studio
 
 
-def launch(demo: gr.Blocks, host: str, port: int) -> None:
-    """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page."""
+def launch(
+    demo: GuardedBlocks, host: str, port: int, accounts: Accounts | None = None, *, wait: bool = True
+) -> None:
+    """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page.
+
+    Args:
+        accounts: who may log in; None lets everybody in.
+        wait: False returns once the page is served.
+    """
     demo.queue(default_concurrency_limit=4, max_size=64)
+    doors = Middleware(
+        Doors, visits=demo.visits, accounts=accounts, host=host, port=port, max_upload=MAX_UPLOAD
+    )
     demo.launch(
         server_name=host,
         server_port=port,
+        prevent_thread_lock=not wait,
+        quiet=not wait,
+        app_kwargs={"middleware": [doors]},
+        auth_dependency=None if accounts is None else lambda request: request.state.visitor.name,
         theme=theme(),
         css_paths=STYLE,
         share=False,

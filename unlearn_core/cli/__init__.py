@@ -11,6 +11,7 @@ import tyro
 from unlearn_core.cli.examine import attack, evaluate, report
 from unlearn_core.cli.forget import forget as forget_with
 from unlearn_core.cli.models import ask, fits, merge, verify
+from unlearn_core.cli.users import users
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
                 "evaluate": evaluate,
                 "attack": attack,
                 "report": report,
+                "users": users,
             },
             prog="unlearn",
             description="Make a vision-language model forget, and see what changed. The page: python app.py",
