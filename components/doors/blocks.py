@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +12,13 @@ from components.doors.queue import FairQueue
 from components.doors.roles import role_of
 from components.doors.visits import Visitor, Visits
 from unlearn_core.accounts import Role
+from unlearn_core.runs.worker import trace
+
+log = logging.getLogger(__name__)
 
 ONLY_OPERATORS = "Only an operator may do this. Please ask one, or log in as one."
 NOT_YOURS = "This file was not brought in this browser, or is no longer here. Please choose it again."
+FAILED = "This could not be done: what was sent does not fit the page. Please reload it and try again."
 NO_SESSION = "This session belongs to somebody else, or none was named. Please open the page anew."
 
 
@@ -41,11 +46,19 @@ class GuardedBlocks(gr.Blocks):
             raise _refusal(NO_SESSION)
         if not all(self.visits.has(visitor, path) for path in paths(inputs)):
             raise _refusal(NOT_YOURS)
-        output = await super().process_api(block_fn, inputs, state, request, *args, **kwargs)
+        output = await self._plainly(block_fn, inputs, state, request, *args, **kwargs)
         self.visits.give(visitor, paths(output["data"]))
         if any(event == "unload" for _, event in block_fn.targets):
             self.visits.leave(session)
         return output
+
+    async def _plainly(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Gradio writes what goes wrong to the log as it stands, and it may quote what somebody typed: here it does not."""
+        try:
+            return await super().process_api(*args, **kwargs)
+        except Exception as error:
+            log.error("a page's request failed\n%s", trace(error))
+            raise _refusal(FAILED) from None
 
 
 def paths(data: Any) -> Iterator[str]:
