@@ -11,6 +11,7 @@ import tyro
 from unlearn_core.cli.examine import attack, evaluate, report
 from unlearn_core.cli.forget import forget as forget_with
 from unlearn_core.cli.models import ask, fits, merge, verify
+from unlearn_core.cli.purge import purge
 from unlearn_core.cli.users import users
 
 
@@ -36,6 +37,7 @@ def main() -> None:
                 "evaluate": evaluate,
                 "attack": attack,
                 "report": report,
+                "purge": purge,
                 "users": users,
             },
             prog="unlearn",
