@@ -111,9 +111,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path) -> tuple[GuardedBlocks, Stu
     return demo, studio
 
 
-def launch(
-    demo: GuardedBlocks, host: str, port: int, accounts: Accounts | None = None, *, wait: bool = True
-) -> None:
+def launch(demo: GuardedBlocks, host: str, port: int, accounts: Accounts | None = None, *, wait: bool = True) -> None:
     """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page.
 
     Args:
@@ -121,9 +119,7 @@ def launch(
         wait: False returns once the page is served.
     """
     demo.queue(default_concurrency_limit=4, max_size=64)
-    doors = Middleware(
-        Doors, visits=demo.visits, accounts=accounts, host=host, port=port, max_upload=MAX_UPLOAD
-    )
+    doors = Middleware(Doors, visits=demo.visits, accounts=accounts, host=host, port=port, max_upload=MAX_UPLOAD)
     demo.launch(
         server_name=host,
         server_port=port,

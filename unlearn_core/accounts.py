@@ -106,7 +106,9 @@ def read_accounts(path: Path) -> Accounts:
     except FileNotFoundError as error:
         raise BadAccounts(f"There is no file '{path}'. Please make it with: unlearn users {path} --add NAME") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadAccounts(f"'{path}' is no file of users. Please make one with: unlearn users FILE --add NAME") from error
+        raise BadAccounts(
+            f"'{path}' is no file of users. Please make one with: unlearn users FILE --add NAME"
+        ) from error
     if not users:
         raise BadAccounts(f"There is no user in '{path}'. Please add one with: unlearn users {path} --add NAME")
     return Accounts(users)

@@ -35,7 +35,9 @@ MAX_FORM = 4_000
 PER_NAME, PER_ADDRESS = 5, 20
 """Wrong passwords within five minutes, of one name from one address and of one address."""
 
-PROGRAM = re.compile(r"/(assets|static|svelte)/.*|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/pwa_icon(/\d+)?")
+PROGRAM = re.compile(
+    r"/(assets|static|svelte)/.*|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/pwa_icon(/\d+)?"
+)
 """Parts of the program, the same for everybody."""
 PUBLIC = re.compile(rf"/login|/robots\.txt|/favicon\.ico|{API}/startup-events")
 """What is answered before anybody has logged in."""

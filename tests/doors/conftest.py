@@ -43,9 +43,7 @@ Serve = Callable[..., Place]
 
 
 @pytest.fixture(scope="module")
-def serve(
-    tiny_folder: Path, tiny_vlm: VLM, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Serve]:
+def serve(tiny_folder: Path, tiny_vlm: VLM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     places: list[Place] = []
 
     def start(users: Accounts | None = None) -> Place:

@@ -15,7 +15,9 @@ from tests.doors.conftest import Place
 from unlearn_core.accounts import Role
 
 NOT_HERE = "/gradio_api/proxy=http://127.0.0.1/ /gradio_api/file=http://127.0.0.1/ /monitoring /docs /openapi.json /logout".split()
-NOT_HERE += "/gradio_api/dev/reload /gradio_api/vibe-code/ /gradio_api/runs /gradio_api/token /gradio_api/deep_link".split()
+NOT_HERE += (
+    "/gradio_api/dev/reload /gradio_api/vibe-code/ /gradio_api/runs /gradio_api/token /gradio_api/deep_link".split()
+)
 POSTS_NOT_HERE = "vibe-edit component_server process_recording stream/x stream/x/close run-history/connect".split()
 
 
@@ -44,7 +46,14 @@ def test_nobody_gets_anything_but_the_login(guarded_place: Place) -> None:
     nobody = Visitor(guarded_place.url)
     assert nobody.http.get("/").headers["location"] == "login"
     assert nobody.http.get("/login").status_code == 200
-    for path in ("/config", "/theme.css", "/assets/x.js", f"{API}/info", f"{API}/queue/data?session_hash=x", f"{API}/file=/etc/passwd"):
+    for path in (
+        "/config",
+        "/theme.css",
+        "/assets/x.js",
+        f"{API}/info",
+        f"{API}/queue/data?session_hash=x",
+        f"{API}/file=/etc/passwd",
+    ):
         assert nobody.http.get(path).status_code == 401, path
     for index in handlers(guarded_place):
         body = {"fn_index": index, "data": [], "session_hash": "x"}

@@ -13,7 +13,7 @@ from benchmarks.visitor import Visitor
 from components.doors.admission import OpenDoors, admitted
 from components.doors.doors import PER_ADDRESS, PER_NAME
 from components.doors.visits import LASTING, Attempts, Logins
-from tests.doors.conftest import PASSWORD, Place, Serve
+from tests.doors.conftest import PASSWORD, Serve
 from unlearn_core import accounts
 from unlearn_core.accounts import Accounts, BadAccounts, Role, environment_accounts, read_accounts, write_accounts
 
@@ -42,7 +42,9 @@ def test_a_file_of_users_holds_no_password_and_is_private(tmp_path: Path, cheap:
     assert PASSWORD not in path.read_text()
     read = read_accounts(path)
     assert read.role("vera", PASSWORD) is Role.VIEWER
-    assert [read.role(*wrong) for wrong in (("vera", "no"), ("otto", PASSWORD), ("", ""), ("vera", "\ud800"))] == [None] * 4
+    assert [read.role(*wrong) for wrong in (("vera", "no"), ("otto", PASSWORD), ("", ""), ("vera", "\ud800"))] == [
+        None
+    ] * 4
     os.chmod(path, 0o640)
     with pytest.raises(BadAccounts, match="chmod 600"):
         read_accounts(path)

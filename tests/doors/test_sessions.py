@@ -19,8 +19,8 @@ from benchmarks.visitor import API, Denied, Visitor
 from components.doors import visits
 from components.doors.blocks import NOT_YOURS
 from components.doors.queue import FULL, WAITING, in_turns
-from components.doors.visits import Visits
 from components.doors.visits import Visitor as Somebody
+from components.doors.visits import Visits
 from components.studio import ORIGINAL
 from tests.doors.conftest import Place
 from unlearn_core.accounts import Role

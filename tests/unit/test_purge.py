@@ -55,7 +55,7 @@ def test_everywhere_removes_all_of_the_same_people_and_nothing_else(
 
 
 def test_a_stray_copy_is_found(kept: tuple[Path, str, str, str]) -> None:
-    root, run, request, _ = kept
+    root, run, _, _ = kept
     (root / "notes.txt").write_text(f"asked for by {NAME}")
     assert set(purge(root, run, everywhere=True).left) == {"notes.txt"}
 
