@@ -100,7 +100,8 @@ def _options() -> argparse.Namespace:
 
 
 def _private(temporary: str, offline: bool) -> None:
-    """No telemetry, uploads in a folder of our own. The hub is asked only when somebody chooses a model that is there."""
+    """No telemetry, files and uploads for our own eyes. The hub is asked only when somebody chooses a model that is there."""
+    os.umask(0o077)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = temporary

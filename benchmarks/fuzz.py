@@ -25,9 +25,10 @@ from PIL import Image
 from benchmarks.common import RESULTS, write_result
 from unlearn_core import bundle
 from unlearn_core.data.bank import load_bank
+from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import opened, read
 from unlearn_core.methods.cvf import CvfModule
-from unlearn_core.runs.requests import load_request
+from unlearn_core.runs.requests import export_request, load_request
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import StudioError
 from unlearn_core.vlm.images import open_image
@@ -74,14 +75,15 @@ def targets(vlm: VLM, folder: Path) -> dict[str, Target]:
     ]
     lines = "\n".join(map(json.dumps, rows)).encode()
     examples = _zip({"metadata.jsonl": lines, "a.png": _picture("PNG")})
-    request = _zip(
-        {
-            "request.json": b'{"name": "n", "refusals": ["No."]}',
-            "metadata.jsonl": b'{"side": "forget", "id": "1", "question": "q", "answer": "a"}\n',
-        }
+    asked = ForgetRequest(
+        "n",
+        (Example("1", open_image(_picture("PNG")), "Who?", "A", "A"),),
+        retain=(Example("2", None, "1 + 1?", "2", kind="text"),),
+        refusals=("No.",),
     )
+    request = export_request(asked, folder / "request.zip").read_bytes()
     weights = dict(vlm.model.named_parameters())
-    name = next(n for n in weights if n.endswith("bias"))
+    name = next(n for n in weights if "multi_modal_projector" in n and n.endswith("weight"))
     made = bundle.export(
         CvfModule({name: (weights[name].detach(),)}, {}), vlm, folder / "seed.zip", title="t", report={}, limits=["l"]
     )
@@ -97,7 +99,7 @@ def targets(vlm: VLM, folder: Path) -> dict[str, Target]:
         "request": Target("a.zip", load_request, (request,)),
         "bank": Target("a.json", load_bank, (bank,)),
         "bundle": Target("a.zip", lambda path: bundle.load(path, vlm), (made.read_bytes(),)),
-        "checkpoint": Target("config.json", lambda path: check(Choice(str(path.parent), device="cpu")), (config,)),
+        "checkpoint": Target("checkpoint/config.json", lambda path: _preflight(path, Path(vlm.name)), (config,)),
     }
 
 
@@ -126,6 +128,7 @@ def damaged(seed: bytes, draw: random.Random) -> bytes:
 def attempt(target: Target, data: bytes, folder: Path, found: Found) -> None:
     """Give a file to a target, and note what came of it."""
     path = folder / target.name
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
     began = time.monotonic()
     try:
@@ -139,6 +142,15 @@ def attempt(target: Target, data: bytes, folder: Path, found: Found) -> None:
     found.slowest = max(found.slowest, took)
     if took > SLOWEST:
         found.failures.append(f"took {took:.1f} s")
+
+
+def _preflight(config: Path, whole: Path) -> object:
+    """Reckon with a configuration beside the other files of a whole checkpoint."""
+    for other in whole.iterdir():
+        beside = config.parent / other.name
+        if not beside.exists():
+            beside.symlink_to(other)
+    return check(Choice(str(config.parent), device="cpu"))
 
 
 def _examples(path: Path) -> list[Any]:

@@ -46,12 +46,12 @@ Serve = Callable[..., Place]
 def serve(tiny_folder: Path, tiny_vlm: VLM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     places: list[Place] = []
 
-    def start(users: Accounts | None = None) -> Place:
+    def start(users: Accounts | None = None, model: Path = tiny_folder) -> Place:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         workspace = tmp_path_factory.mktemp("place") / "workspace"
-        page, studio = build(Choice(model=str(tiny_folder), device="cpu"), tiny_vlm, workspace)
+        page, studio = build(Choice(model=str(model), device="cpu"), tiny_vlm, workspace)
         launch(page, "127.0.0.1", port, users, wait=False)
         places.append(Place(f"http://127.0.0.1:{port}", page, studio, workspace))
         return places[-1]

@@ -18,7 +18,7 @@ from unlearn_core.methods.saving import read_module
 from unlearn_core.vlm import VLM
 
 TARGETS = ("picture", "lines", "json", "csv", "examples", "request", "bank", "bundle", "checkpoint")
-TRIALS = 60
+TRIALS = 40
 
 NASTY = st.sampled_from([
     "\ud800", "\u202egnp.exe", "a\x00b", "\x1b[2J", "../../etc/passwd", "/etc/passwd", "C:\\x", "{{7*7}}", "${x}", "{0.__class__}",
