@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -127,7 +128,7 @@ class Doors:
         receive = request.receive
         if visitor is not None and method == "POST":
             if path == f"{API}/upload":
-                send = self._uploading(request, visitor, send)
+                receive, send = _whole(receive), self._uploading(request, visitor, send)
             else:
                 receive = await self._looked_through(request, visitor)
         elif visitor is not None:
@@ -267,6 +268,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return parts.pop() if parts else await receive()
 
     return again
+
+
+def _whole(receive: Receive) -> Receive:
+    """The parts of an upload. One that breaks off is given to Gradio as one that is malformed, whose file it removes."""
+
+    async def part() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MultiPartException("The upload was broken off.")
+        return message
+
+    return part
 
 
 def _strings(answer: bytes) -> list[str]:

@@ -38,6 +38,7 @@ def goes_on(place: Place, shot: Path) -> None:
     visitor = place.visitor()
     visitor.call("_bring", visitor.upload(shot), QUESTION, ORIGINAL, None, None)
     assert visitor.warnings == []
+    visitor.leave()
 
 
 @pytest.mark.parametrize(("code", "said"), [
@@ -50,6 +51,7 @@ def test_a_workspace_that_cannot_be_written_is_said_so(
         raise OSError(code, os.strerror(code))
 
     visitor = open_place.visitor()
+    visitor.call("_add", [visitor.upload(shot)], "Ann")
     visitor.call("_edit", TABLE)
     with monkeypatch.context() as broken:
         broken.setattr("unlearn_core.runs.files.os.replace", fail)
@@ -93,7 +95,7 @@ def _is_half(path: Path) -> bool:
 
 
 def test_a_window_that_is_closed_while_it_waits_holds_up_nobody(open_place: Place, shot: Path) -> None:
-    for _ in range(3):
+    for _ in range(2):
         leaver = Visitor(open_place.url).open()
         file = leaver.upload(shot)
         body = {"fn_index": leaver.functions["_bring"]["id"], "session_hash": leaver.session}
