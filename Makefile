@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format demo-model clean
+.PHONY: help run test check format demo-model constraints audit sbom clean
 
 help:
 	@echo "make run         install what is needed into .venv and open the studio in the browser"
@@ -16,6 +16,7 @@ help:
 	@echo "make check       style, import rule and types"
 	@echo "make format      repair the style where that can be done by machine"
 	@echo "make demo-model  train the two embedded models again"
+	@echo "make constraints pin what is installed, with hashes; make audit looks up known holes; make sbom lists all parts"
 	@echo "make clean       remove caches and build products; .venv and workspace stay"
 	@echo
 	@echo 'ARGS="..." is passed on, WORKERS=n sets how many processes share the tests.'
@@ -58,6 +59,22 @@ format: .venv/.installed-dev
 demo-model: .venv/.installed
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo $(ARGS)
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only $(ARGS)
+
+# What the tests ran with. CPU builds of torch carry a local version, which an index may not have: pin on the platform that you serve.
+
+constraints: .venv/.installed-trust
+	$(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+		--no-emit-trusted-host --no-emit-find-links --output-file constraints.txt pyproject.toml
+
+audit: .venv/.installed-trust
+	$(BIN)/python -m pip_audit --local --skip-editable
+
+sbom: .venv/.installed-trust
+	$(BIN)/python -m cyclonedx_py environment --output-file sbom.json $(BIN)/python
+
+.venv/.installed-trust: .venv/.installed-dev
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[trust]"
+	@touch $@
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache test-artifacts

@@ -21,6 +21,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         from components.build import build, launch
+        from components.doors import admitted
         from unlearn_core.vlm.errors import StudioError
         from unlearn_core.vlm.loading import DEMO, Choice, load
         from unlearn_core.vlm.terminal import progress
@@ -34,11 +35,12 @@ def main() -> int:
             device_map=options.device_map,
         )
         try:
+            accounts = admitted(options.host, options.auth, options.open_to_anyone)
             port = _free_port(options.host, options.port)
             with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
                 page, studio = build(choice, load(choice, progress=told), options.workspace, options.track)
             try:
-                launch(page, options.host, port, mcp=options.mcp)
+                launch(page, options.host, port, accounts, mcp=options.mcp)
             finally:
                 studio.close()
         except StudioError as error:
@@ -55,6 +57,17 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
+    )
+    parser.add_argument(
+        "--auth",
+        metavar="FILE",
+        help="who may log in: a file made with 'unlearn users', or the word 'environment' for STUDIO_PASSWORD "
+        "(operator) and STUDIO_VIEWER_PASSWORD (viewer); needed for any address but this machine's own",
+    )
+    parser.add_argument(
+        "--open-to-anyone",
+        action="store_true",
+        help="serve other machines without a login: whoever reaches the address sees and deletes everything",
     )
     parser.add_argument(
         "--port", type=int, default=7860, help="port; if it is busy the next free one is taken (default: 7860)"
@@ -97,7 +110,8 @@ def _options() -> argparse.Namespace:
 
 
 def _private(temporary: str, offline: bool) -> None:
-    """No telemetry, uploads in a folder of our own. The hub is asked only when somebody chooses a model that is there."""
+    """No telemetry, files and uploads for our own eyes. The hub is asked only when somebody chooses a model that is there."""
+    os.umask(0o077)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = temporary

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from components import ahead, api
 from components.auditing.page import AuditPage
 from components.comparing.page import ComparePage
+from components.doors import Doors, GuardedBlocks, Visits
 from components.export import ExportPage
 from components.forget import ForgetPage
 from components.handlers import plainly
@@ -23,20 +25,24 @@ from components.seats import NoModel, Seat, Seats
 from components.studio import RUN, Studio
 from components.theme import STYLE, theme
 from components.unlearn import UnlearnPage
+from unlearn_core.accounts import Accounts
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadOption
 from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
-MAX_UPLOAD = "1gb"
+MAX_UPLOAD = 2**30
+"""Bytes of one file."""
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = ()) -> tuple[gr.Blocks, Studio]:
+def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = ()) -> tuple[GuardedBlocks, Studio]:
     """The whole app, and what must be closed when it ends; `vlm` is what was chosen to begin with."""
     studio = Studio(Seats(Seat(choice, vlm)), workspace, trackers)
     first = studio.seat.choice
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as demo:
+    with GuardedBlocks(
+        Visits(), title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
+    ) as demo:
         header = gr.HTML(_header(vlm), elem_id="header")
         panel = ModelPanel(studio)
         with gr.Tabs(elem_id="steps", overflow_behavior="wrap") as tabs:
@@ -135,18 +141,27 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
     return demo, studio
 
 
-def launch(demo: gr.Blocks, host: str, port: int, mcp: bool = False) -> None:
+def launch(
+    demo: GuardedBlocks, host: str, port: int, accounts: Accounts | None = None, *, mcp: bool = False, wait: bool = True
+) -> None:
     """Serve until interrupted: nothing is shared, no history is kept, and no error text of the program reaches the page.
 
     Args:
+        accounts: who may log in; None lets everybody in.
         mcp: offer the endpoints of `api` to language models as tools, too. Raises BadOption without the package it needs.
+        wait: False returns once the page is served.
     """
     if mcp and find_spec("mcp") is None:
         raise BadOption("--mcp needs a further package: pip install 'vlm-unlearning-studio[mcp]'")
     demo.queue(default_concurrency_limit=4, max_size=64)
+    doors = Middleware(Doors, visits=demo.visits, accounts=accounts, host=host, port=port, max_upload=MAX_UPLOAD)
     demo.launch(
         server_name=host,
         server_port=port,
+        prevent_thread_lock=not wait,
+        quiet=not wait,
+        app_kwargs={"middleware": [doors]},
+        auth_dependency=None if accounts is None else lambda request: request.state.visitor.name,
         theme=theme(),
         css_paths=STYLE,
         share=False,

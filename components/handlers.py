@@ -1,4 +1,7 @@
-"""Event handlers that never show a traceback: errors for people become one sentence on the page, the rest goes to the log."""
+"""Event handlers that never show a traceback: errors for people become one sentence on the page, the rest goes to the log.
+
+What the log is told is where it happened, and not the error's text, which may quote what people asked.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from unlearn_core.runs.worker import trace
 from unlearn_core.vlm.errors import StudioError
 
 log = logging.getLogger(__name__)
@@ -42,5 +46,5 @@ def _tell(error: Exception) -> None:
     if isinstance(error, StudioError):
         gr.Warning(escape(str(error)))
         return
-    log.error("a page's request failed", exc_info=error)
+    log.error("a page's request failed\n%s", trace(error))
     gr.Warning("Something went wrong. Nothing was lost; the log of the studio says what happened.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from unlearn_core.examination import EVALUATION, Finding, of_bundle, of_run
 from unlearn_core.methods import Module
 from unlearn_core.runs import Run, RunState, Worker, Workspace
 from unlearn_core.runs.errands import Errands
+from unlearn_core.runs.files import replacing, storing
 from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
 from unlearn_core.runs.tracking import check_trackers
@@ -204,15 +204,15 @@ class Studio:
     # -- bundles ------------------------------------------------------------------------------------------------------
 
     def bring(self, path: Path) -> str:
-        """Check a bundle, keep a copy in the workspace, and return its reference. Raises BundleDamaged, BundleMismatch."""
+        """Check a bundle, keep a copy in the workspace, and return its reference. Raises BundleDamaged, BundleMismatch, StorageFailed."""
         manifest = bundle.verify(path, self.vlm)
         bundle.load(path, self.vlm)
         with path.open("rb") as file:
             name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        self._imported.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = self._imported / f".{name}.{os.getpid()}"
-        shutil.copyfile(path, fresh)
-        os.replace(fresh, self._imported / f"{name}.zip")
+        with storing():
+            self._imported.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("rb") as source, replacing(self._imported / f"{name}.zip") as kept:
+            shutil.copyfileobj(source, kept)
         self.seat.manifests[name] = manifest
         return BUNDLE + name
 

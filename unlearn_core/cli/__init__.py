@@ -18,7 +18,9 @@ from unlearn_core.cli.forget import forget, forget_with_methods
 from unlearn_core.cli.looking import attend, probe
 from unlearn_core.cli.models import ask, fits, merge, verify
 from unlearn_core.cli.page import app
+from unlearn_core.cli.purge import purge
 from unlearn_core.cli.runs import export, runs
+from unlearn_core.cli.users import users
 
 if TYPE_CHECKING:
     from unlearn_core.vlm.errors import StudioError
@@ -73,6 +75,8 @@ def _carry_out(words: list[str]) -> Any:
         "merge": merge,
         "verify": verify,
         "fits": fits,
+        "purge": purge,
+        "users": users,
         "app": app,
     }
     registry = None

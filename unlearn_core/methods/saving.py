@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unlearn_core.methods.base import Module
 
 TENSORS, SETTINGS = "module.safetensors", "module.json"
+WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def save_module(module: Module, folder: Path) -> None:
@@ -22,6 +24,9 @@ def save_module(module: Module, folder: Path) -> None:
 
 
 def read_module(folder: Path) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
-    """(kind, tensors, settings) of a saved module."""
+    """(kind, tensors, settings) of a saved module. Raises ValueError for numbers that are none, which spoil every answer."""
     content = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    return content["kind"], load_file(folder / TENSORS), content["settings"]
+    tensors = load_file(folder / TENSORS)
+    if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in tensors.values() if t.dtype not in WHOLE):
+        raise ValueError("a module of finite real numbers was expected")
+    return content["kind"], tensors, content["settings"]

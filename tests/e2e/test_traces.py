@@ -1,0 +1,139 @@
+"""What a whole visit leaves behind, where it connects to, and whether planted scripts ever run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from benchmarks.visitor import Denied
+from benchmarks.visitor import Visitor as Guest
+from tests.e2e.driving import ROOT, WAIT, Server, turn_to, upload
+
+PLANTED = ("Quillon Marchbanks", "zephyrquartz", "vermilion-lighthouse-keeper")
+PAYLOAD = "<img src=x onerror=window.hacked=1><svg onload=window.hacked=1>{{7*7}}${window.hacked=1}\"'><script>window.hacked=1</script>"
+HOOK = """
+import os, sys
+def note(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        where = arguments[1] if event != "socket.getaddrinfo" else arguments[:2]
+        with open(os.environ["SOCKETS"], "a") as file:
+            file.write(f"{event} {where}\\n")
+sys.addaudithook(note)
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A studio that notes every connection that it makes."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "sitecustomize.py").write_text(HOOK)
+    path = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    server = Server(folder / "home", PYTHONPATH=path, SOCKETS=str(folder / "sockets"))
+    yield server
+    if server.process.poll() is None:
+        server.stop()
+
+
+def holding(folder: Path, *without: Path) -> list[Path]:
+    """Files below a folder that hold what was planted, in their names or contents."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(path.is_relative_to(w) for w in without):
+            content = path.read_bytes() + str(path).encode()
+            if any(text.encode() in content for text in PLANTED):
+                found.append(path)
+    return found
+
+
+def whole_visit(url: str, folder: Path) -> None:
+    """Bring, ask, mark, save, start, fail and delete, with planted words wherever words go."""
+    name, question, answer = PLANTED
+    guest = Guest(url).open()
+    picture = folder / f"{question}.png"
+    Image.new("RGB", (64, 64), "teal").save(picture)
+    guest.call("_bring", guest.upload(picture), question, "original", None, None)
+    guest.call("_ask", f"Who is {name}?", "original", None, None)
+    with pytest.raises(Denied):
+        guest.call("_ask", question, name, None, None)  # a value that the page does not offer
+    guest.call("_add", [guest.upload(picture)], name)
+    table = [["", "forget", name, question, answer, ""], ["", "retain", "", "What is 1 + 1?", "2", ""]]
+    guest.call("_edit", {"headers": ["", "Side", "Who", "Question", "Answer", "Pics"], "data": table})
+    saved = guest.call("_save_1", name)
+    assert answer in str(saved)
+    guest.call("_open_1", guest.upload(_table(folder)))
+    guest.leave()
+
+
+def _table(folder: Path) -> Path:
+    path = folder / "table.jsonl"
+    path.write_text(f'{{"question": "{PLANTED[1]}", "answer": "{PLANTED[2]}"}}\nno json {PLANTED[0]}\n')
+    return path
+
+
+def test_a_visit_leaves_nothing_but_the_workspace_and_connects_nowhere(watched: Server, tmp_path: Path) -> None:
+    whole_visit(watched.url, tmp_path)
+    assert holding(watched.workspace), "the request was saved"
+    outside = [watched.workspace]
+    end = time.monotonic() + WAIT / 1000
+    while holding(watched.home, *outside) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert holding(watched.home, *outside) == [], "nothing of a session stays when its window is closed"
+    for path in (watched.workspace, *watched.workspace.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    watched.process.send_signal(signal.SIGTERM)
+    watched.process.wait(90)
+    assert list(watched.temporary.iterdir()) == []
+    assert holding(watched.home, *outside) == []
+    sockets = watched.home.parent / "sockets"
+    lines = sockets.read_text().splitlines() if sockets.exists() else []
+    assert [line for line in lines if "127.0.0.1" not in line and "localhost" not in line] == []
+
+
+def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit(server.url)
+    picture = tmp_path / "<img src=x onerror=window.hacked=1>.png"
+    Image.new("RGB", (64, 64), "teal").save(picture)
+    upload(page, "#inspect-upload", picture)
+    page.locator("#inspect-question textarea").fill(PAYLOAD)
+    page.locator("#inspect-ask").click()
+    turn_to(page, "Forget")
+    page.locator("#own button").first.click()
+    page.locator("#own-who textarea, #own-who input").first.fill(PAYLOAD[:90])
+    upload(page, "#own-pictures", picture)
+    expect(page.locator("#own-strip figcaption")).to_be_visible()
+    table = tmp_path / "<svg onload=window.hacked=1>.jsonl"
+    table.write_text(
+        "".join(f'{{"subject": {q}, "question": {q}, "answer": {q}, "side": "{s}"}}\n' for q, s in _rows()) + "torn\n"
+    )
+    upload(page, "#own-file", table)
+    expect(page.locator("#own-report")).to_contain_text("examples read")
+    page.locator("#own-name textarea, #own-name input").first.fill(PAYLOAD)
+    page.locator("#own-use").click()
+    page.wait_for_timeout(1500)
+    turn_to(page, "Unlearn")
+    expect(page.locator("#unlearn-who")).to_contain_text("<script>")
+    assert page.evaluate("window.hacked") is None
+    assert page.evaluate("document.querySelectorAll('[onerror], [onload], svg[onload]').length") == 0
+
+
+def _rows() -> list[tuple[str, str]]:
+    return [(json.dumps(PAYLOAD), side) for side in ("forget", "retain")]
+
+
+def test_other_machines_are_not_served_without_a_word_about_it(tmp_path: Path) -> None:
+    command = [sys.executable, "app.py", "--host", "0.0.0.0", "--workspace", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert "--auth" in ended.stderr
+    assert "--open-to-anyone" in ended.stderr
