@@ -15,16 +15,18 @@ from functools import wraps
 from html import escape
 from inspect import isgeneratorfunction
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import gradio as gr
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 from PIL import Image
 
+from components.doors.roles import role_of
 from components.studio import IN_ORDER, ORIGINAL, RUN, Studio
 from components.texts import ABOUT
 from unlearn_core import bundle
+from unlearn_core.accounts import Role
 from unlearn_core.attention import look
 from unlearn_core.attention.lookup import Kind
 from unlearn_core.methods import ALL_METHODS
@@ -35,7 +37,6 @@ from unlearn_core.vlm import Prompt
 from unlearn_core.vlm.errors import BadOption, BadRequest, StudioError
 from unlearn_core.vlm.images import open_image
 
-Role = Literal["viewer", "operator"]
 LOOKED_AT = 0.5
 """Seconds between two looks at a run that is watched."""
 
@@ -82,11 +83,9 @@ class Endpoint:
     """Something that a program may do. Its name is that of the function, and its docstring is its documentation.
 
     Args:
-        role: a viewer asks and looks; an operator changes what is kept, or takes it away.
         in_order: it asks a model, so that one call waits for another.
     """
 
-    role: Role
     run: Callable[..., Any]
     in_order: bool = False
 
@@ -94,19 +93,24 @@ class Endpoint:
     def name(self) -> str:
         return self.run.__name__
 
+    @property
+    def role(self) -> Role:
+        """A viewer asks and looks; an operator changes what is kept, or takes it away."""
+        return role_of(self.run)
+
 
 def endpoints(studio: Studio) -> tuple[Endpoint, ...]:
     """All there are."""
     actions = Actions(studio)
     return (
-        Endpoint("viewer", actions.models),
-        Endpoint("viewer", actions.ask, in_order=True),
-        Endpoint("viewer", actions.attend, in_order=True),
-        Endpoint("viewer", actions.runs),
-        Endpoint("viewer", actions.watch),
-        Endpoint("operator", actions.start),
-        Endpoint("operator", actions.cancel),
-        Endpoint("operator", actions.export),
+        Endpoint(actions.models),
+        Endpoint(actions.ask, in_order=True),
+        Endpoint(actions.attend, in_order=True),
+        Endpoint(actions.runs),
+        Endpoint(actions.watch),
+        Endpoint(actions.start),
+        Endpoint(actions.cancel),
+        Endpoint(actions.export),
     )
 
 
@@ -114,7 +118,9 @@ def offer(studio: Studio) -> None:
     """Add all endpoints to the app. Call inside a Blocks context."""
     for endpoint in endpoints(studio):
         order: dict[str, Any] = IN_ORDER if endpoint.in_order else {}
-        gr.api(plainly(endpoint.run), api_name=endpoint.name, **order)
+        gr.api(  # pyright: ignore[reportPrivateImportUsage]
+            plainly(endpoint.run), api_name=endpoint.name, **order
+        )
 
 
 class Actions:

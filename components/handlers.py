@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from unlearn_core.runs.worker import trace
+from unlearn_core.runs.fitting import trace
 from unlearn_core.vlm.errors import StudioError
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ def bring(path: Path) -> tuple[Draft, Report | None]:
         BadFile: it cannot be read. BadRequest: it is far too long for a page.
     """
     if path.suffix.lower() == ".zip" and is_request(Zip(path)):
-        return of_request(load_request(path, MOST_BYTES)), None
+        return of_request(load_request(path, most=MOST_BYTES)), None
     table = read(path)
     if len(table.rows) > MOST:
         raise BadRequest(

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from components import answers, drawing, html
+from components import answers, html
 from components.comparing import closeup, files
 from components.comparing.closeup import Closeup
 from components.comparing.sides import A, B, Done, Sides
@@ -15,6 +15,7 @@ from components.gallery import WHO, Shown, brought
 from components.handlers import plainly
 from components.studio import IN_ORDER, Studio
 from components.widgets import SAVE, clickable, picked
+from unlearn_core.attention import drawing
 from unlearn_core.comparison import BEFORE, RETAIN_ONLY
 from unlearn_core.evaluation.suite import SPLITS
 from unlearn_core.methods.seen import seen_through

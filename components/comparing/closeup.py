@@ -13,10 +13,10 @@ from torch import Tensor
 
 from components import figures
 from components.comparing.sides import A, B
-from components.drawing import Drawn
 from components.gallery import Shown
 from components.looking import ATTENTION, KINDS, Looked, heat, highest
 from unlearn_core.attention import difference, words
+from unlearn_core.attention.drawing import Drawn
 from unlearn_core.comparison import BEFORE
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.together import ask_together

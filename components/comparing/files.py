@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from components import drawing
 from components.comparing.lines import Line
+from unlearn_core.attention import drawing
 from unlearn_core.evaluation.suite import SPLITS
 
 TITLE, GAP = 26, 12

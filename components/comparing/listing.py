@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from components import drawing, html
+from components import html
 from components.comparing import files, tables
 from components.comparing.lines import (
     ALL,
@@ -22,6 +22,7 @@ from components.comparing.sides import Done
 from components.handlers import plainly
 from components.studio import Studio
 from components.widgets import SAVE, clickable
+from unlearn_core.attention import drawing
 from unlearn_core.evaluation.suite import SPLITS
 
 PAGE = 15

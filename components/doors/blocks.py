@@ -12,7 +12,7 @@ from components.doors.queue import FairQueue
 from components.doors.roles import role_of
 from components.doors.visits import Visitor, Visits
 from unlearn_core.accounts import Role
-from unlearn_core.runs.worker import trace
+from unlearn_core.runs.fitting import trace
 
 log = logging.getLogger(__name__)
 

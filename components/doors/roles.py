@@ -12,33 +12,43 @@ from typing import Any
 from unlearn_core.accounts import Role
 
 _VIEWER = """
-build.build.<lambda> build.build.turned build.build.drawn build.build.opened build.build.left
+build.build.<lambda> build.build.turned build.build.drawn build.build.opened build.build.left build.build.taken
 inspect.InspectPage._pick inspect.InspectPage._bring inspect.InspectPage._another inspect.InspectPage._suggested
-inspect.InspectPage._ask inspect.InspectPage.mark inspect.InspectPage.refresh
+inspect.InspectPage._ask inspect.InspectPage.mark inspect.InspectPage.refresh inspect.InspectPage._brought
 mapping.Mapping._word mapping.Mapping._head mapping.Mapping._note mapping.Mapping._place mapping.Mapping._kind
 mapping.Mapping._layers mapping.Mapping._heads mapping.Mapping._check mapping.Mapping._stopped
 deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
 forget.ForgetPage._changed builtins.list
 own.OwnRequest._add own.OwnRequest._open own.OwnRequest._edit own.OwnRequest._mark own.OwnRequest._bank
-own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose
+own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
+own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda>
 unlearn.UnlearnPage._marked unlearn.UnlearnPage._choose unlearn.UnlearnPage._tick unlearn.UnlearnPage._open
-unlearn.UnlearnPage.load
-compare.ComparePage._chosen compare.ComparePage._run compare.ComparePage._cancelled compare.ComparePage._filter
-compare.ComparePage._further compare.ComparePage.refresh
-closer.Closer._picked closer.Closer._bring closer.Closer._ask
+unlearn.UnlearnPage.load unlearn.UnlearnPage.again
+comparing.page.ComparePage._chosen comparing.page.ComparePage.refresh comparing.page.ComparePage.reopened
+comparing.listing.Listing._filter comparing.listing.Listing._further
+comparing.closer.Closer._picked comparing.closer.Closer._bring comparing.closer.Closer._ask comparing.closer.Closer._save
+auditing.page.AuditPage._chosen auditing.page.AuditPage._tick auditing.page.AuditPage.refresh
+runs_page.RunsPage._open runs_page.RunsPage._further runs_page.RunsPage._search runs_page.RunsPage._tick
+runs_page.RunsPage.left runs_page.RunsPage.refresh
+api.Actions.models api.Actions.ask api.Actions.attend api.Actions.runs api.Actions.watch
 export.ExportPage._chosen export.ExportPage.refresh
 """
 """Asks and looks, and changes nothing but what the own session holds."""
 
 _OPERATOR = """
-own.OwnRequest._take_up own.OwnRequest._save own.OwnRequest._use
+own.OwnRequest._take_up own.OwnRequest._save own.OwnRequest._use own.OwnRequest._used
 unlearn.UnlearnPage._start unlearn.UnlearnPage._cancel unlearn.UnlearnPage._delete
+comparing.page.ComparePage._run comparing.page.ComparePage._cancelled comparing.listing.Listing._save
+auditing.page.AuditPage._attack auditing.page.AuditPage._cancel auditing.page.AuditPage._report
+runs_page.RunsPage._pause runs_page.RunsPage._resume runs_page.RunsPage._cancel runs_page.RunsPage._describe
+runs_page.RunsPage._delete
+api.Actions.start api.Actions.cancel api.Actions.export
 export.ExportPage._make export.ExportPage._bring
 model_panel.ModelPanel._check model_panel.ModelPanel._load model_panel.ModelPanel._cancel model_panel.ModelPanel._unload
 """
 """Changes or hands out what is kept for all, fills the memory of the machine, or asks a hub."""
 
-ROLES = dict.fromkeys(_VIEWER.split(), Role.VIEWER) | dict.fromkeys(_OPERATOR.split(), Role.OPERATOR)
+ROLES: dict[str, Role] = dict.fromkeys(_VIEWER.split(), Role.VIEWER) | dict.fromkeys(_OPERATOR.split(), Role.OPERATOR)
 
 
 def name_of(handler: Callable[..., Any]) -> str:

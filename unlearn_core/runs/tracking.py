@@ -52,7 +52,9 @@ def tracked(trackers: Sequence[Tracker], run: Run, config: Any) -> Iterator[Call
             try:
                 tell(tracker)
             except Exception as error:
-                logger.warning("The tracker %s failed (%s) and is given up.", tracker.name, type(error).__qualname__)
+                logger.warning(
+                    "A tracker (%s) failed (%s) and is given up.", type(tracker).__name__, type(error).__qualname__
+                )
                 going.remove(tracker)
 
     each(lambda tracker: tracker.store_init_configuration({"method": run.info.method, **asdict(config)}))
