@@ -90,8 +90,6 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         )
         runs.again.click(lambda: go("unlearn"), None, tabs, **QUIET)
         runs.again.click(unlearn.again, runs.chosen, unlearn.like_another, **QUIET)
-        runs_tab.select(runs.refresh, runs.asked, runs.view, **QUIET)
-        tabs.select(runs.left, None, runs.timer, **QUIET)
 
         # Lists of results are drawn anew whenever their page is opened.
         for tab, page, chosen in (
@@ -102,6 +100,8 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         ):
             tab.select(page.refresh, chosen, chosen, **QUIET)
         compare_tab.select(compare.reopened, compare.other, [compare.other, compare.scatter], **QUIET)
+        runs_tab.select(runs.refresh, runs.asked, runs.view, **QUIET)
+        tabs.select(runs.left, None, runs.timer, **QUIET)
 
         # Another model: every page is drawn anew for this window. A skipped output would cost a picker its cards (Gradio
         # puts an empty set of properties in the place of its own), so pickers are outputs only where they are given.

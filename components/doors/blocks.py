@@ -57,6 +57,8 @@ class GuardedBlocks(gr.Blocks):
         try:
             return await super().process_api(*args, **kwargs)
         except Exception as error:
+            if isinstance(error, gr.Error) and not error.print_exception:
+                raise  # a sentence of our own, for people
             log.error("a page's request failed\n%s", trace(error))
             raise _refusal(FAILED) from None
 

@@ -101,5 +101,5 @@ def test_mistakes_get_a_sentence(
     data = fiubench(tmp_path / "data", 6, LISTS)
     with pytest.raises(SystemExit) as stopped:
         run(monkeypatch, *(data if w == "DATA" else w for w in words))
-    assert stopped.value.code == 1
+    assert stopped.value.code == 2
     assert sentence in capsys.readouterr().err

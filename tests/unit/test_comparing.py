@@ -15,8 +15,8 @@ from PIL import Image
 from components.comparing import figures, files, tables
 from components.comparing.figures import Point
 from components.comparing.lines import ORDERS, SHOWN, Line, Wanted, leaks, lines_of, places
-from components.drawing import Drawn
 from components.figures import HEAT
+from unlearn_core.attention.drawing import Drawn
 from unlearn_core.comparison import Comparison, Share, Standing
 from unlearn_core.data.example import REFUSAL, Example
 from unlearn_core.evaluation.collect import Probe, Record, Scored

@@ -48,7 +48,7 @@ def asked(suite: Suite, tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> list[
 
     def ask(self: VLM, prompts: list[Prompt], **more: int) -> object:
         counts.append(len(prompts))
-        return short(prompts, max_new_tokens=4, **more)
+        return short(prompts, **more | {"max_new_tokens": 4})
 
     monkeypatch.setattr(VLM, "ask", ask)
     return counts

@@ -228,5 +228,5 @@ def test_mistakes_get_a_sentence(
     for words in (("evaluate", str(tmp_path / "none")), ("attack", str(run_folder), "--attacks", "wishing")):
         with pytest.raises(SystemExit) as stopped:
             command(monkeypatch, capsys, *words)
-        assert stopped.value.code == 1
+        assert stopped.value.code == 2
         assert capsys.readouterr().err.strip().endswith(".")

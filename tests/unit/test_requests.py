@@ -131,9 +131,9 @@ def test_more_pictures_than_may_be_held_are_refused_before_they_are_opened(
     path = export_request(request_, tmp_path / "r.zip")
     with zipfile.ZipFile(path) as archive:
         held = sum(3 * i.width * i.height for i in {id(i): i for i in pictures_of(archive)}.values())
-    assert content(load_request(path, held)) == content(request_)
+    assert content(load_request(path, most=held)) == content(request_)
     with pytest.raises(BadFile, match=r"3 pictures .* fewer or smaller"):
-        load_request(path, held - 1)
+        load_request(path, most=held - 1)
 
 
 def pictures_of(archive: zipfile.ZipFile) -> list[Image.Image]:

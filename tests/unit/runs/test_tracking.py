@@ -56,7 +56,7 @@ def test_trackers_hear_numbers_and_one_that_fails_is_given_up(
     losses = [(1, {"loss/refusal": 1.0}), (2, {"loss/refusal": 0.5}), (3, {"loss/refusal": 1 / 3})]
     assert steady.told == [begin, *losses, "end"]
     assert weak.told == [begin, losses[0]]
-    assert "notes failed (ConnectionError)" in caplog.text
+    assert "(Notes) failed (ConnectionError)" in caplog.text
     assert "Mira" not in caplog.text
 
 
