@@ -114,7 +114,7 @@ def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], t
     expect(page.locator("#own-strip button").first).to_be_visible()
     table = tmp_path / "<svg onload=window.hacked=1>.jsonl"
     table.write_text(
-        "".join(f'{{"subject": {q}, "question": {q}, "answer": {q}, "side": "{s}"}}\n' for q, s in _rows()) + "torn\n"
+        "".join(f'{{"subject": {q}, "question": {q}, "answer": {q}, "side": "{s}"}}\n' for q, s in _rows()) + "{}\n"
     )
     upload(page, "#own-file", table)
     expect(page.locator("#own-report")).to_contain_text("examples read")
