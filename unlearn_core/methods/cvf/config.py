@@ -11,7 +11,7 @@ from unlearn_core.methods.options import check_options, option
 class CvfConfig:
     """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
 
-    steps: int = option(60, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
+    steps: int = option(80, "Steps", "Optimiser steps. [ours]", low=1, high=20000, step=10, advanced=False)
     null_space: str = option(
         "soft",
         "Null space",
