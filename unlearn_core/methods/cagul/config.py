@@ -13,7 +13,7 @@ class CagulConfig:
     """Defaults follow the paper where it says something; the rest is ours. Raises BadOption for values out of range."""
 
     steps: int = option(
-        90, "Steps", "Optimiser steps of the token encoder. [ours]", low=1, high=5000, step=10, advanced=False
+        120, "Steps", "Optimiser steps of the token encoder. [ours]", low=1, high=5000, step=10, advanced=False
     )
     ratio: float = option(
         0.25,
