@@ -48,7 +48,10 @@ model_panel.ModelPanel._check model_panel.ModelPanel._load model_panel.ModelPane
 """
 """Changes or hands out what is kept for all, fills the memory of the machine, or asks a hub."""
 
-ROLES: dict[str, Role] = dict.fromkeys(_VIEWER.split(), Role.VIEWER) | dict.fromkeys(_OPERATOR.split(), Role.OPERATOR)
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(_VIEWER.split(), Role.VIEWER),
+    **dict.fromkeys(_OPERATOR.split(), Role.OPERATOR),
+}
 
 
 def name_of(handler: Callable[..., Any]) -> str:
