@@ -42,7 +42,7 @@ test: export GRADIO_ANALYTICS_ENABLED = False
 test: export TOKENIZERS_PARALLELISM = false
 test: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Pyright comes whole with its package; the variable stops it from asking whether there is a newer one.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1

@@ -37,16 +37,6 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 SIDE, PATCH = 32, 8
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file share its servers and fits, so that one process runs them all; but a fit of each method is the
-    longest thing that there is, and the methods have no fixture in common: each goes its own way."""
-    for item in items:
-        given = getattr(item, "callspec", None)
-        long = item.path.parent.name in ("e2e", "integration") and given is not None
-        which = "".join(str(v) for v in given.params.values() if v in ("cagul", "cvf")) if long else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{which}"))
-
-
 def tiny_processor() -> LlavaProcessor:
     """Byte-level tokenizer with a few merges; CLIP's processor as in LLaVA 1.5: shortest side to 32, centre cut out."""
     raw = Tokenizer(models.BPE())

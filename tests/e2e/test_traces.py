@@ -120,9 +120,9 @@ def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], t
     expect(page.locator("#own-report")).to_contain_text("examples read")
     page.locator("#own-name textarea, #own-name input").first.fill(PAYLOAD)
     page.locator("#own-use").click()
+    expect(page.locator("#own")).to_contain_text("<script>")
+    expect(page.locator("#own-use")).to_be_enabled()
     page.wait_for_timeout(1500)
-    turn_to(page, "Unlearn")
-    expect(page.locator("#unlearn-who")).to_contain_text("<script>")
     assert page.evaluate("window.hacked") is None
     assert page.evaluate("document.querySelectorAll('[onerror], [onload], svg[onload]').length") == 0
 
