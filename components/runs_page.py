@@ -144,11 +144,10 @@ class RunsPage:
     @plainly
     def _cancel(self, *asked: Any) -> Any:
         self.studio.worker.cancel(asked[-1])
-        return {
-            **self._listed(*asked),
-            **self._live(asked[-1]),
-            self.cancel: gr.Button("Cancelling …", interactive=False),
-        }
+        shown = {**self._listed(*asked), **self._live(asked[-1])}
+        if not self.studio.workspace.run(asked[-1]).status.state.over:  # one that only waited is over already
+            shown[self.cancel] = gr.Button("Cancelling …", interactive=False)
+        return shown
 
     @plainly
     def _resume(self, *asked: Any) -> Any:

@@ -220,7 +220,7 @@ class AuditPage:
     def _cancel(self, refs: list[str] | None) -> Any:
         for ref in refs or []:
             self.studio.errands.cancel(ref)
-        return {**self._shown(refs or []), self.cancel: gr.Button("Cancelling after this step …", interactive=False)}
+        return self._shown(refs or [])
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class AuditPage:
         going = [e for e in errands if not e.status.state.over]
         tried = {ref: self._tried(ref) for ref in refs}
         now = repr(
-            [(e.title, e.status.state, e.result is None) for e in errands]
+            [(e.title, e.status.state, e.stop.is_set(), e.result is None) for e in errands]
             + [(r, [t["made"] for t in tried[r]]) for r in refs]
         )
         bars = {self.progress: "".join(verdicts.progress(e) for e in errands if _worth_showing(e))}
@@ -249,7 +249,7 @@ class AuditPage:
             or html.empty("Choose a result, then run the attacks."),
             self.start: gr.Button(interactive=bool(refs) and not going),
             self.write: gr.Button(interactive=bool(refs) and not going),
-            self.cancel: gr.Button("Cancel", visible=bool(going), interactive=True),
+            self.cancel: _cancel_button(going),
             self.files: gr.File(value=files or None, visible=bool(files)),
         }
 
@@ -260,6 +260,13 @@ class AuditPage:
         except (RunNotFound, BadRequest):
             return []
         return [] if folder is None else kept(folder)
+
+
+def _cancel_button(going: list[Errand]) -> Any:
+    """Drawn from the errands alone: one that ended at this very moment has nothing left to cancel."""
+    stopping = bool(going) and all(errand.stop.is_set() for errand in going)
+    words = "Cancelling after this step …" if stopping else "Cancel"
+    return gr.Button(words, visible=bool(going), interactive=not stopping)
 
 
 def _worth_showing(errand: Errand) -> bool:
