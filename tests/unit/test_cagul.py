@@ -13,13 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unlearn_core.data.example import Example, ForgetRequest
-from unlearn_core.methods.cagul import Cagul, CagulConfig, CagulModule, attached_modules, below
+from unlearn_core.methods import probe
+from unlearn_core.methods.cagul import Cagul, CagulConfig, CagulModule, attached_modules, below, watch
 from unlearn_core.methods.cagul.cache import Frozen
 from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.gate import Gate, token_statistics
 from unlearn_core.methods.cagul.identity import Adversary, pooled, probe_accuracy, witnesses
 from unlearn_core.methods.cagul.layers import layers_of
 from unlearn_core.methods.cvf import Cvf, CvfConfig, CvfModule
+from unlearn_core.methods.world import ALONE
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.errors import BadOption, BadRequest, BundleMismatch
 
@@ -257,6 +259,21 @@ def test_reference_logits_are_those_of_the_frozen_model_and_computed_once(
     monkeypatch.setattr(type(tiny_vlm), "encode", None)
     assert torch.equal(frozen.reference(examples[::-1], answers[::-1]), first.flip(0))
     assert all(same(frozen.chosen(examples), chosen))
+
+
+def test_a_watch_sees_what_asking_the_unlearned_model_would(tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, seen = fitted(tiny_vlm, RED), []
+    for place in (watch, probe):
+        monkeypatch.setattr(place, "right", lambda logits, targets: seen.append(logits) or 1)
+    asked = [*RED.forget, *RETAIN, Example("t", None, "What is the job?", "baker")]
+    watching = watch.Watch(module, Frozen(tiny_vlm, module.layers, module.ratio, module.select), asked, ALONE)
+    assert watching.touched == asked[: len(RED.forget)], "the gate flags no other"
+    with torch.no_grad():
+        module.encoder.up.weight.mul_(-3)
+    assert watching.answered() == 2 / len(asked), "what no step changes, and what was asked now"
+    probe.hits(module.attach(tiny_vlm), asked)
+    rest, now, whole = seen
+    torch.testing.assert_close(torch.cat([now, rest]), whole)
 
 
 def test_the_gate_is_fitted_without_the_language_model(tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from unlearn_core.data.example import Example
 from unlearn_core.methods.precision import fast_matmul
@@ -22,17 +24,24 @@ def answered(vlm: VLM, examples: Sequence[Example], world: World = ALONE) -> flo
     """
     if not examples:
         return float("nan")
-    hits = torch.tensor(sum(in_batches(world.mine(examples), len(examples), lambda part: _hits(vlm, part))))
-    world.add([hits])
-    return int(hits) / len(examples)
+    found = torch.tensor(sum(in_batches(world.mine(examples), len(examples), lambda part: hits(vlm, part))))
+    world.add([found])
+    return int(found) / len(examples)
 
 
-def _hits(vlm: VLM, examples: Sequence[Example]) -> int:
-    targets = [vlm.answer_ids(e.answer) for e in examples]
-    batch = vlm.batch([e.prompt for e in examples], targets)
+@torch.no_grad()
+def hits(vlm: VLM, examples: Sequence[Example]) -> int:
+    """How many of these examples' true answers greedy decoding gives; all in one pass."""
+    batch = vlm.batch([e.prompt for e in examples], [vlm.answer_ids(e.answer) for e in examples])
     with fast_matmul(vlm.device):
-        best = vlm.answer_logits(batch, vlm.tokens(batch)).argmax(-1).cpu()
-    return sum(torch.equal(row[-len(t) :], torch.tensor(t)) for row, t in zip(best, targets, strict=True))
+        logits = vlm.answer_logits(batch, vlm.tokens(batch))
+    return right(logits, batch.targets or ())
+
+
+def right(logits: Float[Tensor, "b t v"], targets: Sequence[Int[Tensor, " t"]]) -> int:
+    """In how many rows each token of the answer is the most likely one; shorter answers stand at the right edge."""
+    best = logits.argmax(-1).cpu()
+    return sum(torch.equal(row[-len(t) :], t.cpu()) for row, t in zip(best, targets, strict=True))
 
 
 def spread(examples: Sequence[Example], count: int) -> list[Example]:

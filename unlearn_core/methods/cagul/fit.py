@@ -23,9 +23,10 @@ from unlearn_core.methods.cagul.layers import layers_of
 from unlearn_core.methods.cagul.module import CagulModule, below
 from unlearn_core.methods.cagul.pictures import HARD_VIEWS, Shot, gate_shots, hard_shots, retained_subjects
 from unlearn_core.methods.cagul.training import Training
+from unlearn_core.methods.cagul.watch import Watch
 from unlearn_core.methods.checkpoint import Resumable
 from unlearn_core.methods.precision import fast_matmul
-from unlearn_core.methods.probe import answered, spread
+from unlearn_core.methods.probe import spread
 from unlearn_core.methods.progress import Clock
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
@@ -35,6 +36,7 @@ from unlearn_core.vlm.room import within_memory
 READ, ALIKE, GATE = "Reading pictures", "Looking at who is most alike", "Fitting the gate"
 ASK, TRAIN = "Asking about strangers", "Training the token encoder"
 PROBES = 32
+PROBE_EVERY = 15
 
 
 class CagulFit(Resumable):
@@ -60,8 +62,6 @@ class CagulFit(Resumable):
         self.gate: Gate | None = None
         self.encoder = TokenEncoder(self.vlm.width, config.width, config.seed).to(self.vlm.device)
         self.probes = spread(request.forget, PROBES), spread(request.retain, PROBES)
-        self._retained: float | None = None
-        self._reached = True
         self._report: dict[str, Any] = {}
 
     def _check_pictures(self) -> None:
@@ -113,9 +113,6 @@ class CagulFit(Resumable):
         config, shots, statistics = self.config, [*self.shots, *hard], self.statistics
         gate, report = gate_from(shots, statistics, config.gate_width, config.false_alarms, config.seed)
         self.world.agree(gate.state_dict().values())
-        clear = (gate.margins(statistics) < 0).tolist()
-        passed = {id(shot.image) for shot, past in zip(shots, clear, strict=True) if past and shot.whole}
-        self._reached = any(e.image is not None and id(e.image) not in passed for e in self.probes[1])
         self._report |= {
             "attention_layers": ", ".join(map(str, self.layers)),
             "gate": report | {"hard_views": len(hard)},
@@ -152,27 +149,28 @@ class CagulFit(Resumable):
     def _train(self, clock: Clock) -> Iterator[Step]:
         training = Training(self.frozen, self.request, self.config, self.encoder, self.instead, self.rng, self.world)
         steps = self.config.steps
-        probe_every = max(1, min(40, steps // 4))
+        probe_every = max(1, min(PROBE_EVERY, steps // 4))
         at_first = copy.deepcopy(self.rng)
         done = self._follow(training.course(clock, TRAIN))
         with fast_matmul(self.vlm.device):
             training.recall(done, at_first)
+            watches = self._watches()
         for i in range(done, steps):
             with fast_matmul(self.vlm.device):
                 losses = training.losses()
             training.step(losses)
             probe = (i + 1) % probe_every == 0 or i == steps - 1
-            shares = self._probe() if probe else (None, None)
+            shares = [watch.answered() for watch in watches] if probe else (None, None)
             yield clock.step(TRAIN, self.world.totals(losses), *shares)
         with fast_matmul(self.vlm.device):
             self._report["identity"] = training.identity()
 
-    def _probe(self) -> tuple[float, float]:
-        """Shares of forget and of retain questions still answered.
-
-        Where the gate flags none of the retained pictures, nothing that is trained can reach them: they are asked once.
-        """
-        unlearned = self.module.attach(self.vlm)
-        if self._retained is None or self._reached:
-            self._retained = answered(unlearned, self.probes[1], self.world)
-        return answered(unlearned, self.probes[0], self.world), self._retained
+    def _watches(self) -> tuple[Watch, Watch]:
+        """Over forget and over retain questions."""
+        frozen = Frozen(self.vlm, self.layers, self.config.ratio, self.config.select)
+        going, staying = self.probes
+        own = self.world.mine(going)
+        for example, tokens in zip(own, self.frozen.tokens(own), strict=True):
+            if example.image is not None:
+                frozen.keep(example.image, tokens)
+        return Watch(self.module, frozen, going, self.world), Watch(self.module, frozen, staying, self.world)
