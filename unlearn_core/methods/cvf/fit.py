@@ -132,6 +132,8 @@ class CvfFit(Resumable):
             self._read_base()
         add_shares(self.world, sums)
         self.world.add([t for read in pictures.read.values() for t in (read.pooled, read.lengths)])
+        if pictures.shared:
+            pictures.read[AWAY].pooled = pictures.read[STAYING].pooled[pictures.shared]
 
     def _read_base(self) -> None:
         """Forgotten pictures as a checkpoint sees them that never learned them."""

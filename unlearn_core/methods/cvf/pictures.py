@@ -96,11 +96,18 @@ class Pictures:
         return cls(groups, len(retained), asked, {id(image): i for i, image in enumerate(going)})
 
     def chunks(self, world: World) -> Iterator[tuple[str, list[int]]]:
-        """Places of the pictures that this process reads, a few at a time."""
+        """Places of the pictures that this process reads, a few at a time; none is read twice."""
         for key, images in self.groups.items():
-            own = list(world.mine(range(len(images))))
+            own = [] if key == AWAY and self.shared else list(world.mine(range(len(images))))
             for at in range(0, len(own), CHUNK):
                 yield key, own[at : at + CHUNK]
+
+    @property
+    def shared(self) -> list[int]:
+        """Places among the staying pictures of those to look away to, if all of these are among them."""
+        where = {id(image): i for i, image in enumerate(self.groups[STAYING])}
+        away = self.groups[AWAY]
+        return [where[id(image)] for image in away] if all(id(image) in where for image in away) else []
 
     def images(self, key: str, places: Sequence[int]) -> list[Image.Image]:
         return [self.groups[key][i] for i in places]
