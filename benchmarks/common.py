@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def write_result(path: Path, module: str, **content: Any) -> None:
-    """Write content with the command that made it, where it wrote to left out, and the versions in use."""
+    """Write content with the command that made it, where it wrote to left out, the versions in use, and what kind of processor it ran on."""
     arguments = [a for a, before in zip(sys.argv[1:], sys.argv, strict=False) if "--out" not in (a, before)]
     record = {
         "command": " ".join([f"python -m benchmarks.{module}", *arguments]),
@@ -24,6 +25,7 @@ def write_result(path: Path, module: str, **content: Any) -> None:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
+        "processor": f"{torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
