@@ -8,13 +8,14 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format demo-model constraints audit sbom clean
+.PHONY: help run test check format docs demo-model constraints audit sbom clean
 
 help:
 	@echo "make run         install what is needed into .venv and open the studio in the browser"
 	@echo "make test        run the tests"
 	@echo "make check       style, import rule and types"
 	@echo "make format      repair the style where that can be done by machine"
+	@echo "make docs        build the documents into site/, to be opened from there without a network"
 	@echo "make demo-model  train the two embedded models again"
 	@echo "make constraints pin what is installed, with hashes; make audit looks up known holes; make sbom lists all parts"
 	@echo "make clean       remove caches and build products; .venv and workspace stay"
@@ -56,6 +57,10 @@ format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: .venv/.installed-dev
+	$(BIN)/python -m mkdocs build --strict
+
 demo-model: .venv/.installed
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo $(ARGS)
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only $(ARGS)
@@ -77,5 +82,5 @@ sbom: .venv/.installed-trust
 	@touch $@
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache test-artifacts
+	rm -rf build dist site *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache test-artifacts
 	find . -name __pycache__ -type d -not -path "./.venv/*" -prune -exec rm -rf {} +

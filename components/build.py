@@ -66,6 +66,11 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
 
         # From page to page.
         inspect.forget.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
+        unlearn.begin_at(
+            inspect.tour.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
+            .then(lambda: go("unlearn"), None, tabs, **QUIET)
+            .then
+        )
 
         @plainly
         def taken(request: gr.Request) -> Any:

@@ -13,7 +13,7 @@ import gradio as gr
 from components import html
 from components.handlers import plainly
 from components.studio import Studio
-from components.texts import ABOUT
+from components.texts import ABOUT, HELP
 from unlearn_core import bundle
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.vlm.errors import BadRequest
@@ -29,6 +29,7 @@ class ExportPage:
             html.intro(
                 "Take the result away as one file, or bring one in.",
                 "It holds what was learned and no picture, name or answer of your request.",
+                HELP["export"],
             )
         )
         with gr.Row(elem_classes="columns"):

@@ -11,6 +11,7 @@ from components import html
 from components.handlers import plainly
 from components.own import OwnRequest
 from components.studio import Studio
+from components.texts import HELP
 from components.widgets import other_cards, picker
 from unlearn_core.runs.shelf import Saved
 
@@ -26,7 +27,9 @@ class ForgetPage:
         cards = studio.collection.subjects()
         gr.HTML(
             html.intro(
-                "Mark the people whose private facts must no longer be given.", "Then choose a method on the next page."
+                "Mark the people whose private facts must no longer be given.",
+                "Then choose a method on the next page.",
+                HELP["forget"],
             )
         )
         self.nobody = gr.HTML(html.empty(NOBODY), visible=not cards)

@@ -21,9 +21,13 @@ def data_uri(image: Image.Image, side: int) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def intro(does: str, then: str) -> str:
-    """What a page is for, and what to do next."""
-    return f'<p class="intro"><b>{escape(does)}</b> <span>{escape(then)}</span></p>'
+def intro(does: str, then: str, more: Sequence[str]) -> str:
+    """What a page is for, what to do next, and one click away `more` about how it works, in paragraphs."""
+    told = "".join(f"<p>{escape(text)}</p>" for text in more)
+    return (
+        f'<p class="intro"><b>{escape(does)}</b> <span>{escape(then)}</span></p>'
+        f'<details class="help"><summary>How this page works</summary>{told}</details>'
+    )
 
 
 def empty(text: str) -> str:

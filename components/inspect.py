@@ -15,6 +15,7 @@ from components.handlers import plainly
 from components.looking import ATTENTION, EVERYTHING, KINDS, Choice, Looked, Maps, follow, look, prepare
 from components.mapping import Mapping
 from components.studio import IN_ORDER, ORIGINAL, Studio
+from components.texts import HELP
 from components.widgets import clickable, other_cards, picked, picker
 from unlearn_core.vlm.errors import BadRequest
 
@@ -22,7 +23,7 @@ HEADING = "Pictures"
 
 
 class InspectPage:
-    """Elements other pages need: `forget` and `this` (the buttons), `model` (whom to ask)."""
+    """Elements other pages need: `forget`, `this` and `tour` (the buttons), `model` (whom to ask)."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -43,7 +44,11 @@ class InspectPage:
             html.intro(
                 "Ask about a picture and see where each word of the answer looked.",
                 "Then mark whom the model must forget.",
+                HELP["inspect"],
             )
+        )
+        self.tour = gr.Button(
+            "See it happen: forget this person now", size="md", visible=bool(cards), elem_id="inspect-tour"
         )
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=4, min_width=280):

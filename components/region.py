@@ -18,7 +18,7 @@ EDGES = ("Left", "Top", "Right", "Bottom")
 
 INTO_VIEW = """() => setTimeout(() => {
   const stage = document.querySelector('#own-stage .stage');
-  if (stage) stage.scrollIntoView({behavior: 'smooth', block: 'center'});
+  if (stage) stage.scrollIntoView({behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth', block: 'center'});
 }, 400)"""
 """Its page is turned to at the same time, and must be there first."""
 

@@ -10,6 +10,7 @@ from components import figures, fits, html
 from components.handlers import plainly
 from components.runs_table import STANDS, Listing, table
 from components.studio import Studio
+from components.texts import HELP
 from components.widgets import clickable, picked
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.runs import Run, RunDamaged, RunState
@@ -32,6 +33,7 @@ class RunsPage:
             html.intro(
                 "All runs of this workspace, also those that the command line started.",
                 "Choose one to watch it, to go on with it, or to use it again.",
+                HELP["runs"],
             )
         )
         self.chosen, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)

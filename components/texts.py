@@ -1,4 +1,4 @@
-"""What the pages say of the methods: two lines each, and what the result does not do. Shown on the page and put into bundles."""
+"""What the pages say: help on each of them, and of each method two lines and what its result does not do, also put into bundles."""
 
 from __future__ import annotations
 
@@ -64,6 +64,48 @@ ABOUT = {
         _BASELINE,
     ),
 }
+
+
+HELP = {
+    "inspect": (
+        "Choose a picture, ask, and click words of the answer. The map shows which places of the picture the model attended to when "
+        "it wrote them: bright places more, dark ones less. It says where was looked, not why the word was chosen.",
+        "See it happen does all of it on this machine: it marks the person, starts CAGUL and shows the curves, about a minute on two "
+        "cores for one person of the demo. The model itself stays as it is, and the run can be deleted.",
+        "Forget this person marks whom the picture shows and goes on to the next page. Forget this answer takes one answer alone.",
+    ),
+    "forget": (
+        "Click everybody who must go. The two panels say what will no longer be answered, and what must stay as it is.",
+        "For pictures of your own, open the last panel: add photographs, ask what the model knows, and click what must go. Only what "
+        "the model knows can be forgotten.",
+    ),
+    "unlearn": (
+        "CAGUL leaves all weights as they are and edits what the model sees of the marked people; take it first. CVF changes how the "
+        "model sees. The baselines change the language model and are here to be compared with.",
+        "While a run goes, one curve says how many facts are still answered (lower is better) and one how much is kept (higher is "
+        "better). Runs go on when this page is closed.",
+    ),
+    "compare": (
+        "Both models get the same questions, for people of the demo about pictures and in words that the run never saw. Every share is of what was right "
+        "before: of what must go, lower is better; of all else, higher is better.",
+        "Click a question to see both answers with their maps. A second result and a model that never knew can stand beside them.",
+    ),
+    "audit": (
+        "Each attack tries in its way to get the facts back. It runs as well on people who stay, which shows what it can do, and, where "
+        "there is one, on a model that never knew, which shows what is only guessed.",
+        "What was not tried is listed too. No attack that succeeds means: none of these, with this budget.",
+    ),
+    "export": (
+        "A bundle holds what was learned, the model it belongs to, how it was made, and what it does not do. It is loaded again and "
+        "asked the same questions before it is offered.",
+        "A bundle that is brought in is checked in the same way, and then stands in the lists of the other pages.",
+    ),
+    "runs": (
+        "A run keeps a checkpoint every few seconds: one that was paused or cut off goes on where it was.",
+        "Use again takes a run's request and options back to the page Unlearn. Deleting removes its pictures and its result.",
+    ),
+}
+"""How each page works, in paragraphs."""
 
 
 def people(names: list[str]) -> str:

@@ -11,6 +11,7 @@ from components import figures, fits, html
 from components.form import Form, draw
 from components.handlers import plainly
 from components.studio import Studio
+from components.texts import HELP
 from components.widgets import clickable, picked
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.runs import RunState
@@ -31,7 +32,9 @@ class UnlearnPage:
         self.studio = studio
         gr.HTML(
             html.intro(
-                "Run a method on the people you marked.", "Watch what is still answered; then compare before and after."
+                "Run a method on the people you marked.",
+                "Watch what is still answered; then compare before and after.",
+                HELP["unlearn"],
             )
         )
         self.watched, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)
@@ -89,11 +92,16 @@ class UnlearnPage:
         self.methods.select(self._choose, None, [self.method, self.methods, *self.groups.values()], **quiet)
         values = [c for form in self.forms.values() for c in form.components]
         self.like_another = [*about, self.method, self.methods, *self.groups.values(), *values]
-        self.start.click(self._start, [marked, self.like, self.method, *values], [self.start, *self.view], **quiet)
+        self.asked = [marked, self.like, self.method, *values]
+        self.begin_at(self.start.click)
         self.timer.tick(self._tick, [self.watched, self.seen], self.view, queue=False, **quiet)
         self.cancel.click(self._cancel, self.watched, self.cancel, **quiet)
         self.delete.click(self._delete, [self.watched, self.armed], self.view, **quiet)
         self.runs.select(self._open, None, self.view, **quiet)
+
+    def begin_at(self, event: Any) -> None:
+        """Start a run with what is marked and chosen, whenever this event occurs."""
+        event(self._start, self.asked, [self.start, *self.view], show_progress="hidden", api_visibility="private")
 
     # -- events -------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from components import html
 from components.auditing import verdicts
 from components.handlers import plainly
 from components.studio import Studio
+from components.texts import HELP
 from unlearn_core.data.strict_json import to_json
 from unlearn_core.evaluation.attacks import ATTACKS, LEVELS, Level, budgets_of
 from unlearn_core.evaluation.progress import Job, Progress
@@ -42,6 +43,7 @@ class AuditPage:
             html.intro(
                 "Attack the result: is it really forgotten?",
                 "Each attack also runs on people who stay, and on a model that never knew, where there is one.",
+                HELP["audit"],
             )
         )
         self.seen = gr.State("")

@@ -26,7 +26,7 @@ _SLOTS = {BEFORE: "before", A: "after", B: "b", RETAIN_ONLY: "retain-only"}
 _CHANGES = {A: "change", B: "change-b"}
 _INTO_VIEW = """() => {
   const box = document.querySelector('#closer-question').getBoundingClientRect();
-  if (box.top < 0 || box.bottom > innerHeight) document.querySelector('#closer-hint').scrollIntoView({behavior: 'smooth', block: 'start'});
+  if (box.top < 0 || box.bottom > innerHeight) document.querySelector('#closer-hint').scrollIntoView({behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth', block: 'start'});
 }"""
 """On a narrow page the answers are far below the question that was clicked."""
 

@@ -17,7 +17,7 @@ from components.comparing.sides import B, Done, Sides, points
 from components.figures import nothing
 from components.handlers import plainly
 from components.studio import BUNDLE, Studio
-from components.texts import lasting
+from components.texts import HELP, lasting
 from unlearn_core.comparison import RETAIN_ONLY, Comparison, set_side_by_side
 from unlearn_core.evaluation.progress import Progress
 
@@ -42,6 +42,7 @@ class ComparePage:
             html.intro(
                 "Put the answers before and after side by side.",
                 "What must go should no longer be answered, and all else should stay.",
+                HELP["compare"],
             )
         )
         with gr.Row(elem_classes="bar-row"):

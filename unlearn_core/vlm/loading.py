@@ -67,8 +67,7 @@ class Place:
 def check(choice: Choice, hub: Hub | None = None) -> Preflight:
     """Look a model up and reckon whether it fits, before anything but its configuration is downloaded or loaded.
 
-    Raises:
-        As `load`, but for NotEnoughMemory and DownloadFailed.
+    It raises what `load` does, but for NotEnoughMemory and DownloadFailed.
     """
     place = _place(choice)
     return _preflight((hub or Hub()).find(choice.model, choice.revision), choice, place)
