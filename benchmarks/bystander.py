@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +32,7 @@ from unlearn_core.demo import questions, world
 from unlearn_core.demo.draw import Region as Face
 from unlearn_core.demo.request import TEST_SEEDS, forget_request
 from unlearn_core.demo.world import Person, Picture
-from unlearn_core.evaluation.compare import compare
-from unlearn_core.evaluation.status import Status
+from unlearn_core.evaluation.knowledge import imprint
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM
@@ -102,17 +102,18 @@ def exam(going: Person, staying: Person, pictures: int) -> tuple[Example, ...]:
     return tuple(rows)
 
 
-def kept(before: VLM, after: VLM, rows: Sequence[Example]) -> dict[str, dict[str, float]]:
+def known_of(vlm: VLM, rows: Sequence[Example]) -> tuple[Example, ...]:
+    """The imprint gate: facts that the model does not give cannot be lost."""
+    *_, found = imprint(vlm, rows)
+    return found.known
+
+
+def kept(after: VLM, rows: Sequence[Example], known: Sequence[Example]) -> dict[str, dict[str, float]]:
     """By kind: how many facts were asked for and given before, and which share of these is still given."""
-    found: dict[str, list[tuple[bool, bool]]] = {}
-    for part in compare(before, after, rows):
-        for row in part:
-            right = row.before_status is Status.CORRECT, row.after_status is Status.CORRECT
-            found.setdefault(row.example.kind, []).append(right)
-    known = {kind: [after for before, after in pairs if before] for kind, pairs in found.items()}
+    counts = [Counter(e.kind for e in examples) for examples in (rows, known, known_of(after, known))]
     return {
-        kind: {"asked": len(pairs), "known": len(known[kind]), "still": sum(known[kind]) / max(1, len(known[kind]))}
-        for kind, pairs in found.items()
+        kind: {"asked": asked, "known": counts[1][kind], "still": counts[2][kind] / max(1, counts[1][kind])}
+        for kind, asked in counts[0].items()
     }
 
 
@@ -122,6 +123,7 @@ def measured(
     for pair in COUPLES[:couples]:
         going, staying = map(world.person, pair)
         rows = exam(going, staying, options.exam)
+        known = known_of(vlm, rows)
         for name in methods:
             method = METHODS[name]
             config = from_values(method.config, DEFAULTS[name] | dict(each.split("=") for each in options.set))
@@ -131,7 +133,7 @@ def measured(
                 for _ in fit:
                     pass
                 seconds = round(time.perf_counter() - began, 1)
-                still = kept(vlm, fit.module.attach(vlm), rows)
+                still = kept(fit.module.attach(vlm), rows, known)
                 yield {"couple": pair, "method": name, "way": way, "seconds": seconds, "facts": still}
 
 

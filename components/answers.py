@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -97,19 +98,31 @@ def words(looked: Looked | None, choice: Choice) -> str:
         return ""
     if looked.rows is None:
         return html.note("Nothing was looked at: the question was asked without a picture, or nothing was answered.")
-    share = shares(looked).mean(0).tolist()
-    parts = [_word_button(WHOLE, "Whole answer", sum(share) / len(share), not choice.words)]
-    parts += [_word_button(str(i), w.text, share[i], i in choice.words) for i, w in enumerate(looked.words)]
+    shared = by_word(looked, parts(looked.rows))
+    chips = [_word_button(WHOLE, "Whole answer", shared.mean(1).tolist(), not choice.words)]
+    chips += [
+        _word_button(str(i), w.text, shared[:, i].tolist(), i in choice.words) for i, w in enumerate(looked.words)
+    ]
+    key = "".join(
+        f'<b style="--part:{c}">{name}</b>' for name, c in zip(PARTS[:-1], figures.PART_COLOURS, strict=False)
+    )
     return (
         "<h4>Where it looked <small>click a word, Ctrl + click for several; the number is its share of attention on the picture</small></h4>"
-        f'<div class="words" role="group" aria-label="words of the answer">{"".join(parts)}</div>'
+        f'<div class="words" role="group" aria-label="words of the answer">{"".join(chips)}</div><p class="parts-key">{key}</p>'
     )
 
 
-def _word_button(key: str, text: str, share: float, chosen: bool) -> str:
+def _word_button(key: str, text: str, shared: Sequence[float], chosen: bool) -> str:
+    """A word with its share of attention on the picture, and a bar of all `shared` among `PARTS`."""
+    told = ", ".join(
+        f"{part:.0%} on {name}"
+        for part, name in zip(shared, ("the picture", "the question", "the answer before it", "the rest"), strict=True)
+    )
+    ends = [f"{100 * sum(shared[: k + 1]):.0f}%" for k in range(3)]
     return (
-        f'<button type="button" class="word" data-pick="{key}" aria-pressed="{str(chosen).lower()}" style="--share:{share:.3f}">'
-        f"<span>{escape(text)}</span><small>{share:.0%}</small></button>"
+        f'<button type="button" class="word" data-pick="{key}" aria-pressed="{str(chosen).lower()}" title="{told}" '
+        f'style="--share:{shared[0]:.3f};--a:{ends[0]};--b:{ends[1]};--c:{ends[2]}">'
+        f"<span>{escape(text)}</span><small>{shared[0]:.0%}</small></button>"
     )
 
 

@@ -56,7 +56,7 @@ class ForgetPage:
                     )
         with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
-        self.drawn = [self.nobody, self.people, self.marked, self.panel, *self.own.drawn]
+        self.drawn = [self.nobody, self.people, self.marked, self.panel, *self.own.drawn, *self.own.bank.drawn]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward]
         self.marked.change(self._changed, self.marked, out, **quiet)

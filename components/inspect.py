@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from components import answers, html
+from components.boxing import Boxing
 from components.deeper import Deeper
 from components.gallery import UPLOAD, WHO, Shown, brought
 from components.handlers import plainly
@@ -106,6 +107,7 @@ class InspectPage:
                         elem_id="inspect-forget",
                         interactive=answers.can_forget(start),
                     )
+                self.boxing = Boxing(self.studio, self._looked, start)
                 self.deeper = Deeper(self.studio, self._looked)
             with gr.Column(scale=5, min_width=300):
                 self.mapping = Mapping(self.studio, self._looked, start)
@@ -113,7 +115,7 @@ class InspectPage:
     def _wire(self) -> None:
         drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn]
         out = [self.title, self.suggestions, self.question, self.answer, self.another, self.this, self.forget]
-        out += [self.about, *drawn]
+        out += [self.about, *self.boxing.drawn, *drawn]
         self.drawn = [*out, self.picker, self.model]
         # One at a time and in order, so that the page always shows what was clicked last.
         quiet: Any = {
@@ -133,6 +135,7 @@ class InspectPage:
         more = [self.deeper.opened, self.words, *self.deeper.drawn]
         self.mapping.wire(self.words, self.deeper.heads, more, self._drawn)
         self.deeper.wire(self.mapping.choice)
+        self.boxing.wire()
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -162,6 +165,7 @@ class InspectPage:
             self.this: gr.Button(interactive=False),
             self.forget: gr.Button(interactive=False),
             self.about: gr.HTML(html.note(self.studio.collection.about), visible=True),
+            **self.boxing.redraw(None, False),
             **self._drawn(None, EVERYTHING, True),
         }
 
@@ -227,7 +231,8 @@ class InspectPage:
         self, shown: Shown, question: str, model: str, choice: Choice, opened: bool, request: gr.Request
     ) -> dict[Any, Any]:
         vlm, desk = self.studio.model(model), self.studio.desk
-        looked = look(vlm, shown, question, model, desk.find(request.session_hash, "looked", Looked))
+        before = desk.find(request.session_hash, "looked", Looked)
+        looked = look(vlm, shown, question, model, before)
         # Another answer begins with its whole, and what is slow to make waits until it is asked for.
         kind = ATTENTION if KINDS[choice.kind].slow or looked.rows is None else choice.kind
         choice = replace(choice, words=(), place=None, kind=kind).of(looked)
@@ -242,6 +247,7 @@ class InspectPage:
             self.this: gr.Button(interactive=answers.can_mark(looked)),
             self.forget: gr.Button(interactive=answers.can_forget(looked)),
             self.about: gr.HTML(html.note(self.studio.collection.about), visible=shown.ref == UPLOAD),
+            **self.boxing.redraw(looked, before is not None and before.shown is shown),
             **self._drawn(looked, choice, opened),
         }
 

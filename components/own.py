@@ -15,6 +15,8 @@ import torch
 
 from components import draft as drafts
 from components import html, importing, known
+from components.bank import BankPanel
+from components.boxing import boxed
 from components.draft import Draft
 from components.gallery import brought
 from components.handlers import plainly
@@ -22,7 +24,6 @@ from components.looking import Looked
 from components.region import RegionPanel, dragged, written
 from components.studio import IN_ORDER, REQUEST, Studio
 from components.widgets import clickable, picked
-from unlearn_core.data.bank import PRIVACY, Bank, load_bank
 from unlearn_core.data.checks import Severity
 from unlearn_core.data.example import distinct_images
 from unlearn_core.data.region import Region
@@ -39,7 +40,7 @@ QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 class OwnRequest:
-    """The panel. `drawn` lists what another model redraws."""
+    """The panel. `drawn` lists what another model redraws, with what `bank` draws."""
 
     def __init__(self, studio: Studio, marked: gr.HTML) -> None:
         self.studio, self.marked = studio, marked
@@ -69,14 +70,12 @@ class OwnRequest:
             )
         self.report = gr.HTML(elem_id="own-report")
         self.strip = clickable(known.thumbnails(()), elem_id="own-strip")
-        self.region = RegionPanel()
+        self.region = RegionPanel("own")
         with gr.Row():
             self.ask = gr.Button("What does the model know?", interactive=False, elem_id="own-ask")
             self.stop = gr.Button("Stop", visible=False, min_width=80, elem_id="own-stop")
-            self.bank = gr.UploadButton(
-                "Other questions", file_types=[".json"], min_width=150, scale=0, elem_id="own-bank"
-            )
         self.facts = clickable(elem_id="own-facts")
+        self.bank = BankPanel(self.studio)
 
     def _draw_lines(self) -> None:
         self.table = gr.Dataframe(
@@ -136,7 +135,6 @@ class OwnRequest:
         gr.on(edges, self._write, [region.place, *region.edges], all_of_it, **QUIET)
         region.whole.click(self._whole, region.place, all_of_it, **QUIET)
         region.done.click(lambda: region.show(-1, None), None, region.drawn, **QUIET)
-        self.bank.upload(self._bank, self.bank, self.report, **QUIET)
         busy: Any = {**QUIET, **IN_ORDER}
         asking = self.ask.click(self._ask, self.who, [self.facts, self.ask, self.stop], **busy)
         self.stop.click(self._stopped, None, [self.ask, self.stop], cancels=[asking], queue=False, **QUIET)
@@ -149,7 +147,7 @@ class OwnRequest:
     def turned(self, request: gr.Request) -> dict[Any, Any]:
         """The panel as it is at first."""
         self.studio.desk.put(request.session_hash, "known", None)
-        return self._shown(Draft(), request)
+        return self._shown(Draft(), request) | self.bank.turned(request)
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -178,19 +176,13 @@ class OwnRequest:
         return self._shown(drafts.edited(self._draft(request), table), request)
 
     @plainly
-    def _bank(self, path: str, request: gr.Request) -> Any:
-        bank = load_bank(Path(path))
-        self.studio.desk.put(request.session_hash, "bank", bank)
-        return html.note(f"{len(bank.attributes)} things will be asked for, in the words of this file.")
-
-    @plainly
     def _ask(self, who: str, request: gr.Request) -> Iterator[Any]:
         draft = self._draft(request)
         subject = self._subject(draft, who)
         yield {self.ask: gr.Button(interactive=False), self.stop: gr.Button(visible=True), self.facts: ""}
         ready = {self.ask: gr.Button(interactive=True), self.stop: gr.Button(visible=False)}
         try:
-            bank = self.studio.desk.find(request.session_hash, "bank", Bank) or PRIVACY
+            bank = self.bank.current(request)
             others = known.strangers(self.studio.collection, draft, subject)
             pictures = [p.image for p in draft.of(subject)[:ASKED]]
             for found in knows(self.studio.vlm, pictures, bank, others, Demand(views=1)):
@@ -316,7 +308,8 @@ class OwnRequest:
         return {**self._shown(draft, request), **self.region.show(place, draft.pictures[place])}
 
     def take(self, request: gr.Request) -> dict[Any, Any]:
-        """What was answered on the page Inspect, marked to be forgotten, and its picture open to mark a region on it.
+        """What was answered on the page Inspect, marked to be forgotten, and its picture open to mark a region on it, with
+        the one that was marked there.
 
         Raises:
             BadRequest: there was no picture, or no answer. Gone: nothing was asked.
@@ -327,6 +320,8 @@ class OwnRequest:
             raise BadRequest("Only answers about a picture can be forgotten. Please ask about one.")
         who = self.studio.collection.name(shown.subject) if shown.subject else ""
         draft, place = drafts.with_answer(self._draft(request), who, shown.image, looked.question, looked.answer.text)
+        region = boxed(self.studio, request.session_hash, shown)
+        draft = draft if region is None else drafts.with_region(draft, place, region)
         return {**self._shown(draft, request), **self.region.show(place, draft.pictures[place])}
 
     # -- helpers ------------------------------------------------------------------------------------------------------

@@ -34,16 +34,16 @@ const draw = b => {
 };
 let from = null, waiting = null, now = null, focused = false;
 element.addEventListener('pointerdown', e => {
-  if (!e.target.closest('.stage') || e.button) return;
+  if (!e.target.closest('.stage') || e.button || !e.isPrimary) return;
   e.preventDefault();
   stage().focus({preventScroll: true});
   stage().setPointerCapture(e.pointerId);
   from = place(e);
 });
-element.addEventListener('pointermove', e => { if (from) draw(between(from, place(e))); });
+element.addEventListener('pointermove', e => { if (from && e.isPrimary) draw(between(from, place(e))); });
 element.addEventListener('pointercancel', () => { from = null; });
 element.addEventListener('pointerup', e => {
-  if (!from) return;
+  if (!from || !e.isPrimary) return;
   const box = between(from, place(e));
   from = null;
   if (box[2] - box[0] > .02 && box[3] - box[1] > .02) trigger('select', {box});
@@ -67,12 +67,16 @@ watch('value', () => { if (focused && stage()) stage().focus({preventScroll: tru
 
 
 class RegionPanel:
-    """Draw it where the picture is to be marked; `show` gives new values for `drawn`. `place` is that of the picture."""
+    """Draw it where the picture is to be marked; `show` gives new values for `drawn`. `place` is that of the picture.
 
-    def __init__(self) -> None:
+    Args:
+        name: begins the ids of its elements.
+    """
+
+    def __init__(self, name: str) -> None:
         self.place = gr.State(-1)
-        with gr.Column(visible=False, elem_id="own-region") as self.panel:
-            self.stage = gr.HTML(js_on_load=_DRAG, elem_id="own-stage")
+        with gr.Column(visible=False, elem_id=f"{name}-region") as self.panel:
+            self.stage = gr.HTML(js_on_load=_DRAG, elem_id=f"{name}-stage")
             with gr.Row(elem_classes="edges"):
                 self.edges = [
                     gr.Number(
@@ -81,13 +85,13 @@ class RegionPanel:
                         maximum=100,
                         precision=1,
                         min_width=70,
-                        elem_id=f"own-{edge.lower()}",
+                        elem_id=f"{name}-{edge.lower()}",
                     )
                     for edge in EDGES
                 ]
             with gr.Row():
-                self.whole = gr.Button("The whole picture", min_width=120, elem_id="own-whole")
-                self.done = gr.Button("Close", min_width=80, elem_id="own-close")
+                self.whole = gr.Button("The whole picture", min_width=120, elem_id=f"{name}-whole")
+                self.done = gr.Button("Close", min_width=80, elem_id=f"{name}-close")
 
     @property
     def drawn(self) -> list[Any]:

@@ -17,13 +17,15 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import read
-from unlearn_core.data.region import Region, cut_out, without
+from unlearn_core.data.region import Region, cut_out, tokens_outside, without
 from unlearn_core.methods.cagul.crossfit import gate_from
 from unlearn_core.methods.cagul.gate import Gate, token_statistics
 from unlearn_core.methods.cagul.pictures import gate_shots
 from unlearn_core.methods.cvf import CvfConfig, CvfFit
+from unlearn_core.methods.cvf.losses import Losses
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
-from unlearn_core.vlm import VLM
+from unlearn_core.methods.rest import Rest
+from unlearn_core.vlm import VLM, Answer, Prompt, Tile
 from unlearn_core.vlm.errors import BadRequest
 
 LEFT = Region(0, 0, 0.5, 1)
@@ -98,6 +100,14 @@ def test_outside_of_a_region_nothing_is_touched_and_a_cut_shows_nothing_else() -
     assert cut_out(image, [LEFT]).size == image.size
 
 
+def test_tokens_outside_of_a_region_are_those_that_show_nothing_of_it() -> None:
+    whole = Tile(2, 2, torch.tensor([5, 6, 7, 8]), (0, 0, 1, 1))
+    wide = Tile(1, 3, torch.tensor([0, 1, 2]), (0, 0, 1, 1), "tile")
+    assert tokens_outside((wide, whole), [LEFT]).tolist() == [2, 6, 8]
+    assert tokens_outside((whole,), [LEFT, Region(0.6, 0.6, 0.7, 0.7)]).tolist() == [6]
+    assert tokens_outside((), [LEFT]).tolist() == []
+
+
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -167,11 +177,89 @@ def test_cvf_looks_away_to_the_blurred_region_and_keeps_the_rest(tiny_vlm: VLM) 
     staying = {id(image) for image in pictures.groups[STAYING]}
     assert {id(image) for image in pictures.groups[AWAY]} <= staying
     assert not {id(image) for image in pictures.groups[GOING]} & staying
-    fit = CvfFit(tiny_vlm, request, CvfConfig(reference="blurred", steps=8, rate=1e-2, questions=9, blocks=1))
+    # Without retention, which holds a model that knows nothing at what it says.
+    config = CvfConfig(reference="blurred", steps=8, rate=1e-2, questions=9, blocks=1, retain_weight=0.0)
+    fit = CvfFit(tiny_vlm, request, config)
     assert list(fit)
     prompts, answers = [e.prompt for e in request.beside], [e.answer for e in request.beside]
     before, after = (torch.stack(v.score(prompts, answers)).sum() for v in (tiny_vlm, fit.module.attach(tiny_vlm)))
     assert after > before, "a bystander's answers are part of what is trained to stay"
+
+
+def test_strangers_stand_for_whole_pictures_and_the_rest_for_those_with_a_region(tiny_vlm: VLM) -> None:
+    marked = wanted(LEFT)
+    whole = replace(wanted(None).forget[0], id="whole")
+    pictures = Pictures.of(replace(marked, forget=(whole, *marked.forget)), CvfConfig())
+    strangers = len(marked.strangers)
+    assert 0 not in pictures.instead
+    assert all(one is other for one, other in zip(pictures.groups[AWAY], marked.strangers, strict=False))
+    for place in range(1, len(pictures.groups[GOING])):
+        away = pictures.groups[AWAY][pictures.instead[place]]
+        assert pictures.instead[place] >= strangers
+        assert (np.asarray(away) == np.asarray(without(pictures.groups[GOING][place], [LEFT]))).all()
+    assert Pictures.of(replace(marked, strangers=()), CvfConfig()).groups[AWAY]
+    with pytest.raises(BadRequest, match="needs pictures of people"):
+        Pictures.of(replace(wanted(None), strangers=()), CvfConfig())
+
+
+def test_what_lies_outside_of_the_region_is_held_and_nothing_else(tiny_vlm: VLM) -> None:
+    """The gradient of the loss: on tokens outside of the region, on none inside, and on none of a whole picture."""
+    marked = wanted(LEFT, 2)
+    whole = Example("w", pair(GOES, PLAIN, 50), "Job?", "baker", "goes")
+    request = replace(marked, forget=(*marked.forget, whole))
+    fit = CvfFit(tiny_vlm, request, CvfConfig(steps=1, blocks=1))
+    losses = started(fit)
+    new = [fit.pictures.read[GOING].tokens[i].clone().requires_grad_() for i in range(3)]
+    assert float(losses._rest(range(3), new)) == 0
+    moved = [t + 1 for t in new]
+    losses._rest(range(3), moved).backward()
+    grid = (SIDE // 8, SIDE // 8)
+    for tokens in new[:2]:
+        assert tokens.grad is not None
+        slopes = tokens.grad.abs().sum(1).view(grid)
+        assert (slopes[:, grid[1] // 2 :] > 0).all()
+        assert (slopes[:, : grid[1] // 2] == 0).all()
+    assert new[2].grad is None or not new[2].grad.any()
+
+
+def started(fit: CvfFit) -> Losses:
+    """Its losses after the pictures are read, as training begins."""
+    found: list[Losses] = []
+    train = fit._train
+    fit._train = lambda losses, clock: train(found.append(losses) or losses, clock)  # type: ignore[method-assign]
+    assert list(fit)
+    return found[0]
+
+
+class Told:
+    """Answers of the left are about the left half of a picture, and so on; some forgotten answer is given for the right."""
+
+    asked = 0
+
+    def ask(self, prompts: list[Prompt], batch_size: int) -> list[Answer]:
+        self.asked += len(prompts)
+        return [Answer(self._said(p), (), (), ()) for p in prompts]
+
+    def _said(self, prompt: Prompt) -> str:
+        assert prompt.image is not None
+        left, right = np.split(np.asarray(prompt.image.convert("L"), dtype=float), 2, axis=1)
+        if prompt.question.startswith("Pet"):
+            return "baker"
+        half = left if "left" in prompt.question else right
+        return f"{half.std():.3f}"
+
+
+def test_what_is_said_of_the_rest_and_does_not_rest_on_the_region_is_found() -> None:
+    request = wanted(LEFT, 3)
+    more = [Example("q", request.forget[0].image, q, "x", "stays") for q in ("Pet of the right?", "Town of the right?")]
+    vlm = Told()
+    rest = Rest(vlm, replace(request, retain=(*request.retain, *more)), 0)  # type: ignore[arg-type]
+    assert len(list(rest.ask())) == rest.chunks
+    assert {e.question for e in rest.found} == {"Town of the right?"}
+    assert {id(e.image) for e in rest.found} == {id(e.image) for e in request.forget[1:]}
+    assert {e.answer for e in rest.found} == {vlm._said(e.prompt) for e in rest.found}
+    nothing = Rest(vlm, wanted(None, 3), 0)  # type: ignore[arg-type]
+    assert (nothing.chunks, list(nothing.ask())) == (0, [])
 
 
 def test_cvf_says_that_it_needs_a_picture_to_keep(tiny_vlm: VLM) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from unlearn_core.data.errors import BadFile
 from unlearn_core.data.readers import fields
 from unlearn_core.data.readers.source import Folder, read_bounded
 from unlearn_core.data.strict_json import from_json, to_json
+from unlearn_core.vlm.errors import BadRequest
 
 MOST = 10**6
 """Bytes of a file."""
@@ -49,6 +50,27 @@ def load_bank(path: Path) -> Bank:
         raise BadFile(f"This is no bank of questions ({error}).", path.name) from error
     if not 0 < len(attributes) <= MOST_ATTRIBUTES or len({a.label for a in attributes}) < len(attributes):
         raise BadFile(f"It should list 1 to {MOST_ATTRIBUTES} attributes, each with a label of its own.", path.name)
+    return Bank(attributes)
+
+
+def bank_of(pairs: Iterable[tuple[str, ...]]) -> Bank:
+    """A bank from (label, phrasing) of a table; rows with the same label are one attribute, and empty ones are nothing.
+
+    Raises:
+        BadRequest: a row has only one of the two, or there are too many or none.
+    """
+    asked: dict[str, dict[str, None]] = {}
+    for label, phrasing in pairs:
+        if bool(label) != bool(phrasing):
+            raise BadRequest("Each row needs what it is about, and a question. Please fill in both, or neither.")
+        if label:
+            asked.setdefault(label, {})[phrasing] = None
+    try:
+        attributes = tuple(_attribute({"label": label, "phrasings": list(of)}) for label, of in asked.items())
+    except ValueError as error:  # Unusable is one
+        raise BadRequest(f"These questions cannot be asked: {error}. Please change them.") from error
+    if not 0 < len(attributes) <= MOST_ATTRIBUTES:
+        raise BadRequest(f"Please ask for 1 to {MOST_ATTRIBUTES} things.")
     return Bank(attributes)
 
 

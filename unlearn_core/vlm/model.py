@@ -21,7 +21,7 @@ from unlearn_core.vlm.capture import Capture, LayersDone, capturing
 from unlearn_core.vlm.errors import BadRequest, UnsupportedFamily
 from unlearn_core.vlm.families import Family, Pixels
 from unlearn_core.vlm.images import to_rgb
-from unlearn_core.vlm.prompt import Answer, Prompt, Rows, View
+from unlearn_core.vlm.prompt import Answer, Prompt, Rows, Tile, View
 from unlearn_core.vlm.room import Room, in_batches
 
 M = TypeVar("M", bound=nn.Module)
@@ -160,12 +160,15 @@ class VLM:
         seen = [nothing if picture is None else next(tokens) for picture in batch.picture]
         return [View(t, self._tiles(batch, row)) for row, t in enumerate(seen)]
 
-    def _tiles(self, batch: Batch, row: int) -> tuple[Any, ...]:
+    def _tiles(self, batch: Batch, row: int) -> tuple[Tile, ...]:
         which = batch.picture[row]
         if which is None:
             return ()
-        size = to_rgb(batch.images[which]).size
-        return self.family.tiles(self.model, self.processor, batch.pixels[which], size)
+        return self.tiles(batch.images[which], batch.pixels[which])
+
+    def tiles(self, image: Image.Image, pixels: Pixels) -> tuple[Tile, ...]:
+        """Where the visual tokens of a processed picture lie on it."""
+        return self.family.tiles(self.model, self.processor, pixels, to_rgb(image).size)
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,15 @@ from unlearn_core.methods.checkpoint import Resumable
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import spread
 from unlearn_core.methods.progress import Clock
+from unlearn_core.methods.rest import Rest
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.room import within_memory
 
 READ, ALIKE, GATE = "Reading pictures", "Looking at who is most alike", "Fitting the gate"
-ASK, TRAIN = "Asking about strangers", "Training the token encoder"
+ASK, REST = "Asking about strangers", "Asking about the rest of the pictures"
+TRAIN = "Training the token encoder"
 PROBES = 32
 PROBE_EVERY = 15
 
@@ -56,6 +59,7 @@ class CagulFit(Resumable):
         self.layers = layers_of(config.layer, self.vlm.layers)
         self._check_pictures()
         self.instead = Instead(self.vlm, request, config.target)
+        self.rest = Rest(self.vlm, request, config.seed)
         self.frozen = Frozen(self.vlm, self.layers, config.ratio, config.select)
         self.shots = gate_shots(request, config.gate_views, self.rng)
         self.statistics: Float[Tensor, "n f"] = torch.zeros(0, STATISTICS * self.vlm.width)
@@ -95,6 +99,7 @@ class CagulFit(Resumable):
             ALIKE: (self._chunks(alike * HARD_VIEWS), 3.0),
             GATE: (1, 10.0),
             ASK: (self.instead.chunks, 3.0),
+            REST: (self.rest.chunks, 3.0),
             TRAIN: (self.config.steps, 1.0),
         }
         clock = Clock(plan)
@@ -107,6 +112,8 @@ class CagulFit(Resumable):
         yield clock.step(GATE)
         for _ in self.instead.ask():
             yield clock.step(ASK)
+        for _ in self.rest.ask():
+            yield clock.step(REST)
         yield from within_memory(self._train(clock))
 
     def _fit_gate(self, hard: Sequence[Shot]) -> None:
@@ -147,7 +154,8 @@ class CagulFit(Resumable):
     # -- encoder ------------------------------------------------------------------------------------------------------
 
     def _train(self, clock: Clock) -> Iterator[Step]:
-        training = Training(self.frozen, self.request, self.config, self.encoder, self.instead, self.rng, self.world)
+        request = replace(self.request, retain=(*self.request.retain, *self.rest.found))
+        training = Training(self.frozen, request, self.config, self.encoder, self.instead, self.rng, self.world)
         steps = self.config.steps
         probe_every = max(1, min(PROBE_EVERY, steps // 4))
         at_first = copy.deepcopy(self.rng)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from unlearn_core.methods.null_space import ConstrainedChange, NullSpace, Subspa
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.probe import answered, spread
 from unlearn_core.methods.progress import Clock
+from unlearn_core.methods.rest import Rest
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
 from unlearn_core.vlm.room import in_batches, within_memory
 
-READ, SPACE, TRAIN = "Reading pictures", "Finding the null spaces", "Training the visual module"
+READ, REST = "Reading pictures", "Asking about the rest of the pictures"
+SPACE, TRAIN = "Finding the null spaces", "Training the visual module"
 PROBES = 32
 
 
@@ -62,6 +65,7 @@ class CvfFit(Resumable):
         for moments in (stored.kept, stored.gone):
             moments.check({name: layer.in_features for name, layer in self.student.layers.items()})
         self.pictures = Pictures.of(request, config)
+        self.rest = Rest(vlm, request, config.seed)
         shown = bool(self.pictures.groups[STAYING])
         if not shown and not stored.kept.layers:
             request.require_retain()
@@ -102,13 +106,17 @@ class CvfFit(Resumable):
 
     def __iter__(self) -> Iterator[Step]:
         jobs = list(self.pictures.chunks(self.world))
-        clock = Clock({READ: (len(jobs), 2.0), SPACE: (1, 3.0), TRAIN: (self.config.steps, 1.0)})
+        asked = self.rest.chunks if self.config.answer_weight else 0
+        clock = Clock({READ: (len(jobs), 2.0), REST: (asked, 3.0), SPACE: (1, 3.0), TRAIN: (self.config.steps, 1.0)})
         going = self.student.fitters()
         yield from self._read(jobs, going, clock)
+        for _ in self.rest.ask() if asked else ():
+            yield clock.step(REST)
         pooling = self._note_features()
         self._constrain(going)
         yield clock.step(SPACE)
-        losses = Losses(self.student, self.request, self.config, self.pictures, pooling, self.rng, self.world)
+        request = replace(self.request, retain=(*self.request.retain, *self.rest.found))
+        losses = Losses(self.student, request, self.config, self.pictures, pooling, self.rng, self.world)
         yield from within_memory(self._train(losses, clock))
         self._measure_drift()
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
+from unlearn_core.data.region import tokens_outside
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import Pooling, nearest, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
@@ -55,10 +56,12 @@ class Losses:
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
         self.target = pictures.read[AWAY].pooled
         self.near = self._nearest()
+        self.outside: dict[int, Int[Tensor, " k"]] = {}
         self.weights = {
             "contrast": config.contrast_weight,
             "answer": config.answer_weight,
             "retain": config.retain_weight,
+            "rest": config.retain_weight,
         }
 
     def total(self, losses: dict[str, Tensor]) -> Float[Tensor, ""]:
@@ -80,6 +83,8 @@ class Losses:
             old = torch.cat([self.staying.tokens[i] for i in kept])
             error = scaled_error(torch.cat([new[STAYING, i] for i in kept]), old, self.pooling.variance)
             losses["retain"] = share_kept * self._length(kept) / self._length(stay) * error
+        if self.pictures.regions and self.weights["rest"]:
+            losses["rest"] = share * self._rest(gone, [new[GOING, i] for i in gone])
         if own:
             losses["answer"] = share_asked * self._answers(own, [new[a.where] for a in own])
         return losses
@@ -113,7 +118,7 @@ class Losses:
 
     def _compared(self) -> tuple[list[int], list[int]]:
         """Places of strangers to pull to, if that is the reference, and of retained pictures to push from."""
-        near = self._pick(len(self.target), POSITIVES) if self.config.reference == "stranger" else []
+        near = self._pick(len(self.request.strangers), POSITIVES) if self.config.reference == "stranger" else []
         return near, [] if self.staying is None else self._pick(self.pictures.retained, NEGATIVES)
 
     def _nearest(self) -> list[int]:
@@ -155,15 +160,33 @@ class Losses:
         self, shown: Sequence[int], gone: list[Float[Tensor, "n d"]], near: list[int], far: list[int]
     ) -> Float[Tensor, ""]:
         """Pull forgotten pictures to the reference; push them from where they were and from retained pictures."""
-        b, shown = len(shown), list(shown)
-        if self.config.reference == "stranger":
-            positives = self.pooling(self.target[near]).expand(b, -1, -1)
-        else:
-            positives = self.pooling(self.target[shown])[:, None]
+        b, shown, instead = len(shown), list(shown), self.pictures.instead
+        wanted = [[instead[i]] * max(1, len(near)) if i in instead else near for i in shown]
+        positives = torch.stack([self.pooling(self.target[places]) for places in wanted])
         negatives = [self.pooling(self.going.pooled[shown])[:, None]]
         if self.staying is not None:
             negatives.append(self.pooling(self.staying.pooled[far]).expand(b, -1, -1))
         return info_nce(self.pooling(pool(gone)), positives, torch.cat(negatives, 1), self.config.temperature)
+
+    def _rest(self, shown: Sequence[int], tokens: list[Float[Tensor, "n d"]]) -> Float[Tensor, ""]:
+        """How far what lies outside of the marked regions has moved: a bystander is there. Mean over the pictures, where
+        one without a region counts 0. [ours]"""
+        errors = [tokens[0].new_zeros((), dtype=torch.float32)]
+        for i, new in zip(shown, tokens, strict=True):
+            outside = self._outside(i).to(new.device)
+            if len(outside):
+                old = self.going.tokens[i]
+                errors.append(scaled_error(new[outside], old[outside], self.pooling.variance))
+        return torch.stack(errors).sum() / len(shown)
+
+    def _outside(self, place: int) -> Int[Tensor, " k"]:
+        """Which tokens of a forgotten picture are to stay: none where it is meant as a whole."""
+        if place not in self.outside:
+            image, pixels = self.pictures.groups[GOING][place], self.going.half[place].pixels
+            regions = self.pictures.regions.get(place)
+            tiles = self.student.vlm.tiles(image, pixels) if regions else ()
+            self.outside[place] = tokens_outside(tiles, regions or ())
+        return self.outside[place]
 
     def _length(self, places: Sequence[int]) -> float:
         """Mean number of tokens of staying pictures: an error is a mean over tokens, and pictures may differ in theirs."""

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
-from unlearn_core.data.region import blurred, without
+from unlearn_core.data.region import Region, blurred, without
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import pool
 from unlearn_core.methods.spilling import Parts, Spilling
@@ -69,13 +69,16 @@ class Pictures:
 
     `asked` lists, for the place of a staying picture, the questions about it. Retained subjects come first among the
     staying pictures, `retained` of them, and after them strangers, and what is left of forgotten pictures beside the
-    region that is marked on them.
+    region that is marked on them. `regions` are those, by the place of the forgotten picture. `instead` tells which of the
+    `away` pictures a forgotten one is to look like; one that is not in it, like any of the strangers, who come first.
     """
 
     groups: dict[str, list[Image.Image]]
     retained: int
     asked: dict[int, list[Example]]
     place: dict[int, int]
+    regions: dict[int, tuple[Region, ...]]
+    instead: dict[int, int]
     read: dict[str, Read] = field(default_factory=dict)
 
     @classmethod
@@ -84,7 +87,8 @@ class Pictures:
         elsewhere = request.elsewhere
         retained = distinct_images(elsewhere)
         regions = request.regions
-        rest = {id(image): without(image, regions[id(image)]) for image in going if id(image) in regions}
+        marked = {i: regions[id(image)] for i, image in enumerate(going) if id(image) in regions}
+        rest = {i: without(going[i], parts) for i, parts in marked.items()}
         # Without retained pictures moments stand for them, and strangers are no more than what to look away to.
         staying = [*retained, *request.strangers, *rest.values()] if retained else []
         where = {id(image): i for i, image in enumerate(staying)}
@@ -92,8 +96,9 @@ class Pictures:
         for example in elsewhere:
             if example.image is not None:
                 asked.setdefault(where[id(example.image)], []).append(example)
-        groups = {GOING: going, STAYING: staying, AWAY: _away(request, config, going, rest)}
-        return cls(groups, len(retained), asked, {id(image): i for i, image in enumerate(going)})
+        away, instead = _away(request, config, going, rest)
+        groups = {GOING: going, STAYING: staying, AWAY: away}
+        return cls(groups, len(retained), asked, {id(image): i for i, image in enumerate(going)}, marked, instead)
 
     def chunks(self, world: World) -> Iterator[tuple[str, list[int]]]:
         """Places of the pictures that this process reads, a few at a time; none is read twice."""
@@ -115,18 +120,23 @@ class Pictures:
 
 def _away(
     request: ForgetRequest, config: CvfConfig, going: list[Image.Image], rest: Mapping[int, Image.Image]
-) -> list[Image.Image]:
-    """Pictures that the original model is read on; none for the reference `base`, which reads the forgotten ones."""
+) -> tuple[list[Image.Image], dict[int, int]]:
+    """Pictures that the original model is read on, and which of them is meant for which forgotten one; no pictures for
+    the reference `base`, which reads the forgotten ones.
+
+    No stranger is beside a bystander: where a region is marked, the picture without it is the reference. [ours]
+    """
+    each = {i: i for i in range(len(going))}
     if config.reference == "blurred":
-        return [rest[id(image)] if id(image) in rest else blurred(image) for image in going]
+        return [rest[i] if i in rest else blurred(image) for i, image in enumerate(going)], each
     if config.reference == "stranger":
-        if not request.strangers:
+        if not request.strangers and len(rest) < len(going):
             raise BadRequest(
                 "The reference 'stranger' needs pictures of people the model never saw. Please add some, or choose 'blurred'."
             )
-        return list(request.strangers)
+        return [*request.strangers, *rest.values()], {i: len(request.strangers) + k for k, i in enumerate(rest)}
     if not config.base_model:
         raise BadRequest(
             "The reference 'base' needs a base checkpoint. Please name one, or choose 'stranger' or 'blurred'."
         )
-    return []
+    return [], each
