@@ -33,6 +33,8 @@ from unlearn_core.vlm.loading import Choice
 TITLE = "VLM Unlearning Studio"
 MAX_UPLOAD = 2**30
 """Bytes of one file."""
+ABREAST = 4
+"""Calls of one function that go at the same time, unless it is limited to fewer."""
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -158,14 +160,18 @@ def launch(
     """
     if mcp and find_spec("mcp") is None:
         raise BadOption("--mcp needs a further package: pip install 'vlm-unlearning-studio[mcp]'")
-    demo.queue(default_concurrency_limit=4, max_size=64)
-    doors = Middleware(Doors, visits=demo.visits, accounts=accounts, host=host, port=port, max_upload=MAX_UPLOAD)
+    demo.queue(default_concurrency_limit=ABREAST, max_size=64)
+    inward = [Middleware(Doors, visits=demo.visits, accounts=accounts, host=host, port=port, max_upload=MAX_UPLOAD)]
+    if mcp:
+        from components.tools import Tools
+
+        inward.append(Middleware(Tools, page=demo))
     demo.launch(
         server_name=host,
         server_port=port,
         prevent_thread_lock=not wait,
         quiet=not wait,
-        app_kwargs={"middleware": [doors]},
+        app_kwargs={"middleware": inward},
         auth_dependency=None if accounts is None else lambda request: request.state.visitor.name,
         theme=theme(),
         css_paths=STYLE,
@@ -175,7 +181,7 @@ def launch(
         footer_links=[],
         show_error=False,
         enable_monitoring=False,
-        mcp_server=mcp,
+        mcp_server=False,
         max_file_size=MAX_UPLOAD,
     )
 

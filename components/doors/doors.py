@@ -45,9 +45,9 @@ PUBLIC = re.compile(rf"/login|/robots\.txt|/favicon\.ico|{API}/startup-events")
 ROUTES = {
     "GET": re.compile(
         rf"/|/config/?|/login|{PROGRAM.pattern}|{API}/(info/?|openapi\.json|app_id/?|user/?|login_check/?|theme\.css|startup-events"
-        r"|heartbeat/[^/]+|queue/(data|status)|upload_progress|file=.+|call/.+)"
+        r"|heartbeat/[^/]+|queue/(data|status)|upload_progress|file=.+|call/.+|mcp/?)"
     ),
-    "POST": re.compile(rf"/login|/logout|{API}/(upload|queue/join|cancel|reset/?|(run|api|call)/.+)"),
+    "POST": re.compile(rf"/login|/logout|{API}/(upload|queue/join|cancel|reset/?|(run|api|call)/.+|mcp/?)"),
 }
 """All else that Gradio could do is not there: proxies, streams, its editor, its run history, reloads, code as components."""
 

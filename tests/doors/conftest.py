@@ -46,13 +46,13 @@ Serve = Callable[..., Place]
 def serve(tiny_folder: Path, tiny_vlm: VLM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     places: list[Place] = []
 
-    def start(users: Accounts | None = None, model: Path = tiny_folder) -> Place:
+    def start(users: Accounts | None = None, model: Path = tiny_folder, *, mcp: bool = False) -> Place:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         workspace = tmp_path_factory.mktemp("place") / "workspace"
         page, studio = build(Choice(model=str(model), device="cpu"), tiny_vlm, workspace)
-        launch(page, "127.0.0.1", port, users, wait=False)
+        launch(page, "127.0.0.1", port, users, mcp=mcp, wait=False)
         places.append(Place(f"http://127.0.0.1:{port}", page, studio, workspace))
         return places[-1]
 
@@ -70,9 +70,14 @@ def open_place(serve: Serve) -> Place:
     return serve()
 
 
-@pytest.fixture(scope="module")
-def guarded_place(serve: Serve) -> Iterator[Place]:
-    """With a viewer, Vera, and an operator, Otto. Their hashes are cheap, since many log in."""
+@pytest.fixture(scope="session")
+def users() -> Iterator[Accounts]:
+    """A viewer, Vera, and an operator, Otto. Their hashes are cheap, since many log in."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "COST", 2**4)
-        yield serve(Accounts({}).with_user("vera", Role.VIEWER, PASSWORD).with_user("otto", Role.OPERATOR, PASSWORD))
+        yield Accounts({}).with_user("vera", Role.VIEWER, PASSWORD).with_user("otto", Role.OPERATOR, PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def guarded_place(serve: Serve, users: Accounts) -> Place:
+    return serve(users)
