@@ -208,7 +208,10 @@ Measured with a third of the weight of retention, before retained pictures near 
         null_space,
     ),
     "continual": ("One request after another", "After the last of ten requests for one person each.", continual),
-    **{f"options_{name}": (f"Options: {name}", OPTIONS, options) for name in ("cagul", "cvf", "ga", "gd", "kl", "idk", "npo")},
+    **{
+        f"options_{name}": (f"Options: {name}", OPTIONS, options)
+        for name in ("cagul", "cvf", "ga", "gd", "kl", "idk", "npo")
+    },
 }
 TARGET = Path(__file__).parents[1] / "docs" / "measurements.md"
 
