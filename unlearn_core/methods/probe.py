@@ -10,7 +10,7 @@ from unlearn_core.data.example import Example
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.room import in_batches
+from unlearn_core.vlm.room import Room, in_batches
 
 
 @torch.no_grad()
@@ -22,7 +22,10 @@ def answered(vlm: VLM, examples: Sequence[Example], world: World = ALONE) -> flo
     """
     if not examples:
         return float("nan")
-    hits = torch.tensor(sum(in_batches(world.mine(examples), len(examples), lambda part: _hits(vlm, part))))
+    own, room = world.mine(examples), Room(firm=vlm.sharded)
+    # Where weights are shared, also a process without examples of its own must go through the model.
+    found = sum(in_batches(own or examples[:1], len(examples), lambda part: _hits(vlm, part), room))
+    hits = torch.tensor(found if own else 0)
     world.add([hits])
     return int(hits) / len(examples)
 

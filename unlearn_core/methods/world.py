@@ -7,7 +7,7 @@ one process up to rounding, and for one process nothing is different.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -54,6 +54,12 @@ class World:
     def mine(self, items: Sequence[T]) -> Sequence[T]:
         """Every `size`-th item, from `rank` on: all shares together are all items, each once. May be empty."""
         return items[self.rank :: self.size]
+
+    def rounds(self, items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+        """This process's items, at most so many at a time, in as many parts as every process has: the last may be empty."""
+        own = self.mine(items)
+        for at in range(0, -(-len(items) // self.size), most):
+            yield own[at : at + most]
 
     def deal(self, rows: Sequence[T]) -> tuple[Sequence[T], float]:
         """This process's rows of a batch, and how much their mean counts in the mean of the batch.
