@@ -1,8 +1,9 @@
 """Several processes at one fit: each runs its share of every batch, and all of them hold the same result. [ours]
 
 Every process draws the same whole batch from the same seed, runs its own rows of it, and adds what came out (losses,
-gradients, statistics, moments) to what came out elsewhere. So a sum is all that is ever exchanged, the result is that of
-one process up to rounding, and for one process nothing is different.
+gradients, statistics, moments) to what came out elsewhere. So a sum is all that a fit ever exchanges, the result is that of
+one process up to rounding, and for one process nothing is different. Weights that are shared out are gathered beneath, by
+the model itself: see `vlm/sharding.py`.
 """
 
 from __future__ import annotations

@@ -333,8 +333,9 @@ class VLM:
         """Raises UnsupportedFamily if the decoder reads pictures in another way than through its sequence."""
         if not self.family.in_sequence:
             raise UnsupportedFamily(
-                f"Models of type '{self.family.model_type}' read pictures through layers of their own, so their attention "
-                "to a picture cannot be shown, and CAGUL, which needs it, does not work. CVF does."
+                f"Models of type '{self.family.model_type}' read pictures through layers of their own. What does not apply to "
+                "them: attention to a picture cannot be shown, so there are no maps, and CAGUL, which goes by it, cannot "
+                "forget. What does: asking, CVF, the baselines, comparing, and bundles."
             )
 
     def require_whole(self) -> None:
