@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 from zoo import ZOO, save
 
 from unlearn_core import bundle
 from unlearn_core.attention import Scorer, boxes, faithfulness, gradient_rows, places_at, token_map
 from unlearn_core.data.example import Example, ForgetRequest
-from unlearn_core.methods import module_from_pretrained
+from unlearn_core.methods import BASELINES, module_from_pretrained
 from unlearn_core.methods.base import Module
 from unlearn_core.methods.cagul import CagulConfig, CagulFit
 from unlearn_core.methods.cagul.module import CagulModule
@@ -29,6 +29,7 @@ from unlearn_core.vlm import VLM, Prompt, Tile
 from unlearn_core.vlm.batch import Batch
 from unlearn_core.vlm.errors import BadImage, BadOption, UnsupportedFamily
 from unlearn_core.vlm.families import FAMILIES
+from unlearn_core.vlm.sharding import shard
 from unlearn_core.vlm.tower import see_half, see_rest
 
 Picture = Callable[..., Image.Image]
@@ -380,7 +381,7 @@ def test_cagul_edits_what_its_gate_flags_and_nothing_else(
     vlm: VLM, cagul: CagulModule | None, prompts: list[Prompt], request_: ForgetRequest
 ) -> None:
     if cagul is None:
-        with pytest.raises(UnsupportedFamily, match="CAGUL"):
+        with pytest.raises(UnsupportedFamily, match=r"no maps, and CAGUL.* cannot forget.*CVF, the baselines"):
             CagulFit(vlm, request_, QUICK_CAGUL)
         return
     plain = outcome(vlm, prompts)
@@ -460,10 +461,42 @@ def test_modules_are_restored_and_bundles_imported_to_the_last_bit(
         assert outcome(bundle.load(path, vlm).attach(vlm), prompts) == want
 
 
+def test_a_baseline_fits_and_attaches(vlm: VLM, request_: ForgetRequest, prompts: list[Prompt]) -> None:
+    method = BASELINES["gd"]
+    fit = method.start(vlm, request_, method.config(steps=1, rank=2, batch=3, rate=0.05))
+    plain = outcome(vlm, prompts[:2])
+    assert all(np.isfinite(list(step.losses.values())).all() for step in fit)
+    assert all(a != b for a, b in zip(outcome(fit.module.attach(vlm), prompts[:2]), plain, strict=True))
+    assert outcome(vlm, prompts[:2]) == plain
+
+
+def test_the_decoder_runs_the_same_layers_whatever_is_shown(vlm: VLM, prompts: list[Prompt]) -> None:
+    """Processes that share its weights wait for one another at each linear layer. Where this is not so, none is shared."""
+
+    def order(prompt: Prompt) -> list[str]:
+        ran: list[str] = []
+        hooks = [
+            layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+            for name, layer in vlm.model.get_submodule(vlm.family.language).named_modules()
+            if isinstance(layer, nn.Linear)
+        ]
+        vlm.score([prompt], ["baker"])
+        for hook in hooks:
+            hook.remove()
+        return ran
+
+    with_picture, without = order(prompts[0]), order(prompts[2])
+    assert (with_picture == without) == vlm.family.in_sequence
+    assert len(with_picture) == len(set(with_picture))
+    if not vlm.family.in_sequence:
+        with pytest.raises(UnsupportedFamily, match="where no picture is shown"):
+            shard(vlm.model, vlm.family, vlm.device)
+
+
 def test_the_original_is_as_it_was_loaded(
     vlm: VLM, folder: Path, cagul: CagulModule | None, cvf_fit: CvfFit, prompts: list[Prompt]
 ) -> None:
-    """After CAGUL and CVF were fitted and attached."""
+    """After CAGUL, CVF and a baseline were fitted and attached."""
     fresh = VLM.load(folder, device="cpu")
     weights = vlm.model.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in fresh.model.state_dict().items())

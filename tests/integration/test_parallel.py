@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from unlearn_core import bundle, cli
 from unlearn_core.data.example import Example, ForgetRequest
@@ -22,6 +25,8 @@ from unlearn_core.methods.options import from_values
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.runs.requests import read_request, write_request
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.errors import BadRequest
+from unlearn_core.vlm.loading import Choice, load
 
 PROCESSES = 2
 
@@ -38,6 +43,11 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "npo": ("npo", LORA),
     "gd, fewer rows than processes": ("gd", LORA | {"batch": 1, "retain_batch": 1}),
 }
+SHARDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "kl, sharded": ("kl", LORA),
+    "npo, sharded, fewer rows than processes": ("npo", LORA | {"batch": 1, "retain_batch": 1}),
+}
+"""With the language model's weights shared out; with a whole model the same is learned."""
 
 
 def picture(seed: int, channel: int | None = None) -> Image.Image:
@@ -64,7 +74,7 @@ def wanted() -> ForgetRequest:
 
 def fit(case: str, vlm: VLM, request: ForgetRequest, world: World, out: Path) -> None:
     """Save what one process has learned, and what it has seen on the way."""
-    name, options = CASES[case]
+    name, options = (CASES | SHARDED)[case]
     method = ALL_METHODS[name]
     going = method.start(vlm, request, from_values(method.config, options), world)
     seen = [{**step.losses, "forget share": step.forget, "retain share": step.retain} for step in going if step.losses]
@@ -73,9 +83,19 @@ def fit(case: str, vlm: VLM, request: ForgetRequest, world: World, out: Path) ->
     Path(f"{path}.json").write_text(json.dumps({"steps": seen, "report": going.report}))
 
 
-def exact(model: Path) -> VLM:
+def exact(model: Path, *, shard: bool = False) -> VLM:
     """In double precision, so that a share that is wrong cannot pass for rounding."""
-    return VLM.load(model, device="cpu", dtype="float64")
+    return load(Choice(str(model), device="cpu", dtype="float64", shard=shard))
+
+
+def held(vlm: VLM) -> tuple[int, int]:
+    """Bytes of the decoder's linear layers and of all other weights that this process keeps."""
+    sizes = {True: 0, False: 0}
+    for name, weight in vlm.model.named_parameters():
+        layer = vlm.model.get_submodule(name.rpartition(".")[0])
+        own = weight.to_local() if isinstance(weight, DTensor) else weight
+        sizes[isinstance(layer, nn.Linear) and name.startswith(vlm.family.language)] += own.untyped_storage().nbytes()
+    return sizes[True], sizes[False]
 
 
 def work(model: str, request: str, out: str) -> None:
@@ -86,10 +106,36 @@ def work(model: str, request: str, out: str) -> None:
     vlm, asked = exact(Path(model)), read_request(Path(request))
     for case in CASES:
         fit(case, vlm, asked, world, Path(out))
+    shared = exact(Path(model), shard=True)
+    for case in SHARDED:
+        fit(case, shared, asked, world, Path(out))
+    refused = [refusal(method, shared, asked, world) for method in ("cagul", "cvf")]
+    Path(f"{out}/held {world.rank}").write_text(json.dumps({"held": held(shared), "refused": refused}))
     flags = [word for name, value in LORA.items() for word in (f"--{name}", str(value))]
-    sys.argv = ["unlearn", "forget", "gd", request, "--model", model, "--out", f"{out}/bundle.zip"]
-    sys.argv += ["--workspace", f"{out}/workspace", "--json", *flags]
+    sys.argv = [
+        "unlearn",
+        "forget",
+        "gd",
+        request,
+        "--model",
+        model,
+        "--json",
+        *flags,
+        "--workspace",
+        f"{out}/workspace",
+    ]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(Path(f"{out}/sharded {world.rank}").open("w")):
+        patch.setattr(World, "close", lambda self: None)  # the command after this one needs the others too
+        patch.setattr(sys, "argv", [*sys.argv, "--shard"])
+        cli.main()
+    sys.argv += ["--out", f"{out}/bundle.zip"]
     cli.main()
+
+
+def refusal(method: str, vlm: VLM, request: ForgetRequest, world: World) -> str:
+    with pytest.raises(BadRequest) as refused:
+        ALL_METHODS[method].start(vlm, request, ALL_METHODS[method].config(), world)
+    return str(refused.value)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,7 +162,7 @@ def together(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", CASES | SHARDED)
 def test_two_processes_learn_what_one_does(
     case: str, together: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +188,33 @@ def test_the_command_writes_one_bundle_and_prints_one_report(together: Path, tin
     module = bundle.load(together / "bundle.zip", tiny_vlm)
     assert module.settings() == {"method": "gd", "rank": LORA["rank"], "alpha": LORA["alpha"]}
     assert all(tensor.any() for tensor in module.tensors().values()), "every layer has learned something"
+
+
+def test_each_process_keeps_half_of_a_shared_language_model(together: Path, tiny_folder: Path) -> None:
+    """Also after fits, in which every layer was whole for a moment."""
+    linear, others = held(exact(tiny_folder))
+    kept = [json.loads((together / f"held {rank}").read_text()) for rank in range(PROCESSES)]
+    assert [process["held"] for process in kept] == [[linear // PROCESSES, others]] * PROCESSES
+    assert all("needs all of it" in says for process in kept for says in process["refused"])
+
+
+def test_a_run_of_shared_weights_is_that_of_whole_ones(together: Path) -> None:
+    printed = json.loads((together / "sharded 0").read_text())
+    assert printed["processes"] == PROCESSES
+    assert not (together / "sharded 1").read_text()
+    whole = json.loads((together / "printed").read_text())
+    one, other = (load_file(Path(run["run"], "module", "module.safetensors")) for run in (printed, whole))
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+@pytest.mark.parametrize("count", range(8))
+def test_all_processes_have_as_many_rounds(size: int, count: int) -> None:
+    rounds = [list(World(rank, size).rounds(range(count), 2)) for rank in range(size)]
+    assert len({len(own) for own in rounds}) == 1
+    assert sorted(i for own in rounds for part in own for i in part) == list(range(count))
+    assert all(len(part) <= 2 for own in rounds for part in own)
 
 
 @pytest.mark.parametrize("size", range(1, 6))

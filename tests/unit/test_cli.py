@@ -176,6 +176,26 @@ def test_mistakes_get_a_sentence(words: tuple[str, ...], run: Run, tiny_folder: 
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize(
+    ("method", "more", "says"),
+    [
+        ("gd", (), "accelerate launch"),
+        ("gd", ("--out", "bundle.zip"), "unlearn export"),
+        ("cagul", (), "for the baselines"),
+        ("cvf", (), "for the baselines"),
+        ("gd", ("--device-map", "auto"), ""),
+    ],
+)
+def test_where_weights_cannot_be_shared_it_is_said(
+    method: str, more: tuple[str, ...], says: str, run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path
+) -> None:
+    words = ("forget", method, request_file, "--model", tiny_folder, "--workspace", tmp_path / "w", "--shard", *more)
+    status, said, told = run(*words)
+    assert (status, said) == (2, "")
+    assert says in " ".join(told.split())
+    assert not Workspace(tmp_path / "w").runs()
+
+
 def test_control_characters_of_an_answer_do_not_reach_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.models.shown({"answer": "a\x1b[2J\x07b\nc"}, json=False) is None
     assert capsys.readouterr().out == "answer: a [2J b c\n"

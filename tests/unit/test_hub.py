@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from unlearn_core.vlm.errors import (
 from unlearn_core.vlm.hub import Downloaded, Hub
 from unlearn_core.vlm.loading import Choice, load
 from unlearn_core.vlm.prompt import Prompt
+from unlearn_core.vlm.terminal import progress
 
 CHUNK = 4096
 """Bytes that the client takes at a time here, so that small files come in many pieces."""
@@ -74,6 +76,20 @@ def test_a_model_from_the_hub_is_the_model_in_the_folder(
     for offline in (False, True):
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
         assert load(Choice(NAME, device="cpu"), hub).ask(question)[0].logprobs == here.ask(question)[0].logprobs
+
+
+def test_a_terminal_shows_how_far_a_download_is(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    seen: list[Downloaded] = []
+    with progress() as told:
+        hub.download(hub.find(NAME), lambda now: (seen.append(now), told(now)))
+    out, drawn = capsys.readouterr()
+    assert out == "", "results alone go to standard output"
+    assert seen[-1].file in drawn
+    assert re.search(r"[\d.]+/[\d.]+ [kM]B", drawn)
 
 
 @pytest.mark.parametrize("trouble", [Trouble(cut=3 * CHUNK + 100), Trouble(pause=1.0)], ids=["broken off", "too slow"])

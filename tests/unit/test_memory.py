@@ -99,6 +99,17 @@ def test_a_large_model_is_reckoned_with_quickly_and_as_is_known(large: Checkpoin
     assert 4.0e9 < four < 5.0e9
 
 
+def test_processes_that_share_a_language_model_need_their_part_each(large: Checkpoint) -> None:
+    """All but 32 layers of 12 x 4096 x 4096 and a bit is in each, and of these layers the one that runs is there whole."""
+    attention, mlp = 4096 * 4096, 4096 * 11008
+    linear = 32 * (4 * attention + 3 * mlp)
+    for parts in (2, 8):
+        ahead = preflight(large, GPU, "auto", None, 10 * 10**9, parts)
+        assert ahead.chosen.need.weights == large.weights - 2 * (linear - linear // parts - mlp)
+        assert ahead.fits
+        assert not any(way.quantize for way in ahead.others)
+
+
 def says(ahead: Preflight) -> str:
     with pytest.raises(NotEnoughMemory) as raised:
         ahead.require()

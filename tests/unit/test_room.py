@@ -131,6 +131,16 @@ def test_only_shortage_of_memory_is_taken_for_it() -> None:
         list(in_batches([1, 2], 2, lambda part: torch.empty(2**55)))
 
 
+def test_who_shares_weights_with_others_does_not_go_on_with_less(vlm: VLM, prompts: list[Prompt]) -> None:
+    """The others would take the weights that it borrows for another layer's."""
+    vlm._training.firm = True
+    batch = vlm.batch(prompts, [vlm.answer_ids("baker")] * len(prompts))
+    tokens = vlm.tokens(batch)
+    with room_for(2, decoder(vlm)) as read, pytest.raises(OutOfMemory, match="smaller batches"):
+        vlm.answer_logits(batch, tokens)
+    assert read == []
+
+
 # -- see, ask, score ---------------------------------------------------------------------------------------------------
 
 

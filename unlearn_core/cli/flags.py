@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -60,13 +60,13 @@ def choice_of(model: ModelFlags) -> Choice:
     return loading.Choice(**known | {"model": model.model or str(loading.DEMO)})
 
 
-def load_model(model: ModelFlags, bundle: Path | None) -> VLM:
+def load_model(model: ModelFlags, bundle: Path | None, *, shard: bool = False) -> VLM:
     from unlearn_core.bundle import load as load_bundle
     from unlearn_core.vlm import loading
     from unlearn_core.vlm.terminal import progress
 
     with progress() as told:
-        vlm = loading.load(choice_of(model), progress=told)
+        vlm = loading.load(replace(choice_of(model), shard=shard), progress=told)
     return vlm if bundle is None else load_bundle(bundle, vlm).attach(vlm)
 
 

@@ -67,6 +67,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         out: Path | None = None,
         workspace: Path = WORKSPACE,
         model: Model = DEMO,
+        shard: bool = False,
         json: bool = False,
     ) -> dict[str, Any] | None:
         """The result is kept as a run in the workspace, where the page shows it too. Ctrl-C cancels the run.
@@ -75,6 +76,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
             request: request that was exported, a folder or zip, or the folder of a run.
             out: a bundle to write as well.
             workspace: folder that holds the runs.
+            shard: of several processes each holds only its part of the language model; baselines alone.
             json: print JSON.
         """
         from unlearn_core.bundle import export_run
@@ -83,11 +85,14 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         from unlearn_core.runs.requests import load_request
         from unlearn_core.vlm.errors import StorageFailed
 
+        if shard:
+            _check_shard(method, out)
         world = World.launched()
         if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
         asked = load_request(request, held=False)
-        vlm = load_model(model if world.size == 1 else replace(model, device=str(world.device)), None)
+        placed = model if world.size == 1 else replace(model, device=str(world.device))
+        vlm = load_model(placed, None, shard=shard)
         first = world.rank == 0
         run = Workspace(workspace).create(method.name, asked.name, asked, options, vlm.name) if first else None
         fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1)
@@ -102,6 +107,23 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
     forget.__doc__ = f"{method.title}.\n\n{cleandoc(forget.__doc__ or '')}"
     forget.__annotations__["options"] = Annotated[method.config, tyro.conf.arg(name="")]
     return forget
+
+
+def _check_shard(method: Method, out: Path | None) -> None:
+    """Raises BadOption."""
+    from unlearn_core.methods import BASELINES
+    from unlearn_core.vlm.errors import BadOption
+
+    if method.name not in BASELINES:
+        raise BadOption(
+            f"--shard is for the baselines ({', '.join(BASELINES)}). In a fit by {method.name.upper()} processes do different "
+            "things at times, so each needs the whole model. Please leave it out."
+        )
+    if out is not None:
+        raise BadOption(
+            "A bundle is checked against the whole model, which no process holds with --shard. Please leave --out out, and "
+            "write the bundle afterwards with: unlearn export RUN --out FILE"
+        )
 
 
 def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit | None:

@@ -12,7 +12,7 @@ from unlearn_core.data.example import Example
 from unlearn_core.methods.precision import fast_matmul
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.room import in_batches
+from unlearn_core.vlm.room import Room, in_batches
 
 
 @torch.no_grad()
@@ -24,7 +24,10 @@ def answered(vlm: VLM, examples: Sequence[Example], world: World = ALONE) -> flo
     """
     if not examples:
         return float("nan")
-    found = torch.tensor(sum(in_batches(world.mine(examples), len(examples), lambda part: hits(vlm, part))))
+    own, room = world.mine(examples), Room(firm=vlm.sharded)
+    # Where weights are shared, also a process without examples of its own must go through the model.
+    count = sum(in_batches(own or examples[:1], len(examples), lambda part: hits(vlm, part), room))
+    found = torch.tensor(count if own else 0)
     world.add([found])
     return int(found) / len(examples)
 

@@ -1,13 +1,14 @@
 """Several processes at one fit: each runs its share of every batch, and all of them hold the same result. [ours]
 
 Every process draws the same whole batch from the same seed, runs its own rows of it, and adds what came out (losses,
-gradients, statistics, moments) to what came out elsewhere. So a sum is all that is ever exchanged, the result is that of
-one process up to rounding, and for one process nothing is different.
+gradients, statistics, moments) to what came out elsewhere. So a sum is all that a fit ever exchanges, the result is that of
+one process up to rounding, and for one process nothing is different. Weights that are shared out are gathered beneath, by
+the model itself: see `vlm/sharding.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -54,6 +55,12 @@ class World:
     def mine(self, items: Sequence[T]) -> Sequence[T]:
         """Every `size`-th item, from `rank` on: all shares together are all items, each once. May be empty."""
         return items[self.rank :: self.size]
+
+    def rounds(self, items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+        """This process's items, at most so many at a time, in as many parts as every process has: the last may be empty."""
+        own = self.mine(items)
+        for at in range(0, -(-len(items) // self.size), most):
+            yield own[at : at + most]
 
     def deal(self, rows: Sequence[T]) -> tuple[Sequence[T], float]:
         """This process's rows of a batch, and how much their mean counts in the mean of the batch.

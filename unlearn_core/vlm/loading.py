@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from unlearn_core.vlm import quantize as quantizing
+from unlearn_core.vlm import sharding
 from unlearn_core.vlm.capture import IMPLEMENTATION
 from unlearn_core.vlm.errors import BadOption, ModelNotLoadable, NotEnoughMemory
 from unlearn_core.vlm.families import Family, family_of
@@ -40,6 +41,7 @@ class Choice:
         dtype: `auto` (float32 on a CPU, the checkpoint's own on a GPU), or the name of a torch dtype.
         quantize: None, or `8bit` or `4bit` for the language model; all that sees is kept in bfloat16. Needs a GPU.
         device_map: None for one device, or `auto`, `balanced` or `sequential` to lay it over all GPUs.
+        shard: share the language model's weights out among the processes that were launched together; see `sharding`.
     """
 
     model: str
@@ -48,6 +50,7 @@ class Choice:
     dtype: str = "auto"
     quantize: str | None = None
     device_map: str | None = None
+    shard: bool = False
 
     @property
     def name(self) -> str:
@@ -57,11 +60,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Place:
-    """A choice as this machine understands it."""
+    """A choice as this machine understands it; `parts` is the number of processes that share the language model."""
 
     device: torch.device
     dtype: str
     spread: bool
+    parts: int
 
 
 def check(choice: Choice, hub: Hub | None = None) -> Preflight:
@@ -98,7 +102,7 @@ def load(choice: Choice, hub: Hub | None = None, progress: Progress = nothing) -
 
 def _preflight(checkpoint: Checkpoint, choice: Choice, place: Place) -> Preflight:
     free = free_memory(place.device, place.spread)
-    return preflight(checkpoint, place.device, place.dtype, choice.quantize, free)
+    return preflight(checkpoint, place.device, place.dtype, choice.quantize, free, place.parts)
 
 
 def _read(checkpoint: Checkpoint, family: Family, choice: Choice, place: Place) -> VLM:
@@ -129,6 +133,8 @@ def _read(checkpoint: Checkpoint, family: Family, choice: Choice, place: Place) 
             "Please choose another precision or quantisation."
         )
     model.requires_grad_(False).eval()
+    if choice.shard:  # before it goes to the GPU, which need not have room for the whole
+        sharding.shard(model, family, place.device)
     if choice.quantize is None and not place.spread:
         model.to(place.device)
     model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
@@ -163,7 +169,9 @@ def _place(choice: Choice) -> Place:
         raise BadOption(f"There is no device map '{choice.device_map}'. Use 'auto', 'balanced' or 'sequential'.")
     if choice.device_map is not None and device.type != "cuda":
         raise BadOption("A device map lays a model over GPUs, and there is none here. Please leave it out.")
-    return Place(device, dtype, choice.device_map is not None)
+    if choice.shard and (choice.quantize is not None or choice.device_map is not None):
+        raise BadOption("Weights that processes share are neither quantised nor spread. Please leave one of these out.")
+    return Place(device, dtype, choice.device_map is not None, sharding.processes() if choice.shard else 1)
 
 
 def _device(device: str) -> torch.device:

@@ -109,12 +109,15 @@ class Preflight:
         )
 
 
-def preflight(checkpoint: Checkpoint, device: torch.device, dtype: str, quantize: str | None, free: int) -> Preflight:
+def preflight(
+    checkpoint: Checkpoint, device: torch.device, dtype: str, quantize: str | None, free: int, parts: int = 1
+) -> Preflight:
     """Compare what a model needs with what is free. Takes a second or two for the largest.
 
     Args:
         dtype: name of a torch dtype, or `auto` for the checkpoint's own.
         free: bytes; see `free_memory`.
+        parts: how many processes share the language model's linear layers.
 
     Raises:
         UnsupportedFamily: an architecture that is not known here.
@@ -124,8 +127,9 @@ def preflight(checkpoint: Checkpoint, device: torch.device, dtype: str, quantize
     config, model = skeleton(checkpoint)
     if dtype == "auto":
         dtype = _own(checkpoint, model)
-    chosen = Way(dtype, quantize, need(family, config, model, dtype, quantize))
-    ways = [Way(d, q, need(family, config, model, d, q)) for q, d in OPTIONS if q is None or device.type == "cuda"]
+    chosen = Way(dtype, quantize, need(family, config, model, dtype, quantize, parts))
+    options = [(q, d) for q, d in OPTIONS if q is None or (device.type == "cuda" and parts == 1)]
+    ways = [Way(d, q, need(family, config, model, d, q, parts)) for q, d in options]
     others = [w for w in ways if _fits(w, free) and w.need.weights < chosen.need.weights]
     return Preflight(checkpoint.name, str(device), free, chosen, tuple(others), checkpoint.to_download)
 
@@ -159,14 +163,25 @@ def skeleton(checkpoint: Checkpoint) -> tuple[PreTrainedConfig, PreTrainedModel]
 
 
 def need(
-    family: Family, config: PreTrainedConfig, model: PreTrainedModel, dtype: str, quantize: str | None = None
+    family: Family,
+    config: PreTrainedConfig,
+    model: PreTrainedModel,
+    dtype: str,
+    quantize: str | None = None,
+    parts: int = 1,
 ) -> Need:
-    """What a model needs in one precision; with `quantize`, its language model's linear layers in fewer bits."""
+    """What a model needs in one precision; with `quantize`, its language model's linear layers in fewer bits.
+
+    Of `parts` processes that share these layers, each needs its part of all, and the one that runs as a whole.
+    """
     width: int = getattr(torch, dtype).itemsize
     seeing = count(p for path in family.seeing_parts() for p in model.get_submodule(path).parameters())
     total = count(model.parameters())
     packed = count(m.weight for m in quantized_layers(family, model)) if quantize else 0
     weights = round((total - packed) * width + packed * BITS.get(quantize or "", 0) / 8)
+    if parts > 1:
+        linear = [count(layer.parameters()) for layer in quantized_layers(family, model)]
+        weights = (total - sum(linear) + -(-sum(linear) // parts) + max(linear)) * width
     text: Any = config.get_text_config()
     tokens = picture_tokens(config) + QUESTION
     steps = ROWS * tokens * step_bytes(text, width)

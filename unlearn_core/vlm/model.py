@@ -23,6 +23,7 @@ from unlearn_core.vlm.families import Family, Pixels
 from unlearn_core.vlm.images import to_rgb
 from unlearn_core.vlm.prompt import Answer, Prompt, Rows, Tile, View
 from unlearn_core.vlm.room import Room, in_batches
+from unlearn_core.vlm.sharding import is_sharded
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -49,6 +50,9 @@ class VLM:
         name: what it was loaded from.
         sight: None for the original model; otherwise what an unlearning module puts between picture and language model.
         base: the model that `sight` starts from.
+
+    `sharded` says whether this process holds only its part of the language model. All processes must then run it equally
+    often.
     """
 
     def __init__(
@@ -62,7 +66,8 @@ class VLM:
     ) -> None:
         self.model, self.processor, self.family, self.name = model, processor, family, name
         self.sight, self.base = sight, base
-        self._training = Room()
+        self.sharded = is_sharded(model)
+        self._training = Room(firm=self.sharded)
 
     @classmethod
     def load(
@@ -331,8 +336,17 @@ class VLM:
         """Raises UnsupportedFamily if the decoder reads pictures in another way than through its sequence."""
         if not self.family.in_sequence:
             raise UnsupportedFamily(
-                f"Models of type '{self.family.model_type}' read pictures through layers of their own, so their attention "
-                "to a picture cannot be shown, and CAGUL, which needs it, does not work. CVF does."
+                f"Models of type '{self.family.model_type}' read pictures through layers of their own. What does not apply to "
+                "them: attention to a picture cannot be shown, so there are no maps, and CAGUL, which goes by it, cannot "
+                "forget. What does: asking, CVF, the baselines, comparing, and bundles."
+            )
+
+    def require_whole(self) -> None:
+        """Raises BadRequest if processes share the language model, which then all of them must run equally often."""
+        if self.sharded:
+            raise BadRequest(
+                "Of this model each process holds only a part, and this method needs all of it in each. "
+                "Please load it without sharding, or use a baseline."
             )
 
     # -- plumbing -----------------------------------------------------------------------------------------------------

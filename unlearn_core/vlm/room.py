@@ -22,6 +22,11 @@ NO_STEP = (
     f"If that does not help: {ADVICE[0].lower()}{ADVICE[1:]}"
 )
 
+NOT_ALONE = (
+    "There is not enough memory for what one process has to do, and since all share the weights, none can go on with less "
+    "by itself. Please choose smaller batches in the method's options, or start more processes."
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,9 +40,15 @@ def short_of_memory(error: BaseException) -> bool:
 
 @dataclass
 class Room:
-    """How many items at a time have turned out to fit; None as long as memory sufficed for all that was asked."""
+    """What is known about the memory for one kind of work.
+
+    Args:
+        most: how many items at a time have turned out to fit; None as long as memory sufficed for all that was asked.
+        firm: it must not be done in smaller parts, as other processes count on as many passes of the model.
+    """
 
     most: int | None = None
+    firm: bool = False
 
 
 def in_batches(
@@ -52,7 +63,7 @@ def in_batches(
         room: remembers from one call to the next how many fit, for work that is done over and over.
 
     Raises:
-        OutOfMemory: not even one item at a time fits.
+        OutOfMemory: not even one item at a time fits, or the room is firm.
     """
     if room is not None and room.most is not None:
         size = min(size, room.most)
@@ -64,6 +75,8 @@ def in_batches(
         except Exception as error:
             if not short_of_memory(error):
                 raise
+            if room is not None and room.firm:
+                raise OutOfMemory(NOT_ALONE) from error
             size = len(part) // 2
         else:
             yield done

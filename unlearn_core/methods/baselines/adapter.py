@@ -44,8 +44,11 @@ def first_factors(decoder: nn.Module, rank: int, seed: int) -> dict[str, Float[T
 
 
 def adapted(decoder: nn.Module, factors: Mapping[str, nn.Parameter], rank: int, alpha: int) -> nn.Module:
-    """A copy of the decoder with the given factors in its linear layers. Weights and buffers are the very same tensors."""
-    shared = {id(tensor): tensor for tensor in (*decoder.parameters(), *decoder.buffers())}
+    """A copy of the decoder with the given factors beside its linear layers. These layers, and all other weights and
+    buffers, are the very same objects.
+    """
+    linear = (layer for layer in decoder.modules() if isinstance(layer, nn.Linear))
+    shared = {id(part): part for part in (*decoder.parameters(), *decoder.buffers(), *linear)}
     twin = copy.deepcopy(decoder, shared)
     layers = [name.removesuffix(A) for name in factors if name.endswith(A)]
     options = LoraConfig(

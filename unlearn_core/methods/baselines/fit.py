@@ -27,7 +27,7 @@ from unlearn_core.methods.progress import Clock
 from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
-from unlearn_core.vlm.room import in_batches, within_memory
+from unlearn_core.vlm.room import Room, in_batches, within_memory
 
 READ, SCORE, TRAIN = "Reading pictures", "Scoring what must go", "Training the language model"
 CHUNK = 32
@@ -96,18 +96,20 @@ class BaselineFit(Resumable):
 
     def __iter__(self) -> Iterator[Step]:
         images = self.world.mine(distinct_images([*self.request.forget, *self.stays, *self.probes[1]]))
-        scored = self.world.mine(range(len(self.request.forget))) if self.objective.forget == "preference" else ()
+        all_places = range(len(self.request.forget)) if self.objective.forget == "preference" else ()
+        scored = list(self.world.rounds(all_places, CHUNK))
         plan = {READ: (-(-len(images) // CHUNK), 3.0), TRAIN: (self.config.steps, 1.0)}
         if scored:
-            plan[SCORE] = (-(-len(scored) // CHUNK), 1.0)
+            plan[SCORE] = (len(scored), 1.0)
         clock = Clock(plan)
         for at in range(0, len(images), CHUNK):
             self.seen.read(self.original, images[at : at + CHUNK])
             yield clock.step(READ)
-        for at in range(0, len(scored), CHUNK):
-            places = list(scored[at : at + CHUNK])
-            part = [self.request.forget[k] for k in places]
-            self.reference[places] = torch.cat(list(in_batches(part, CHUNK, self._score)))
+        room = Room(firm=self.original.sharded)
+        for places in scored:
+            part = [self.request.forget[k] for k in places or [0]]  # all go through the model, also those that are done
+            scores = torch.cat(list(in_batches(part, CHUNK, self._score, room)))
+            self.reference[list(places)] = scores[: len(places)]
             yield clock.step(SCORE)
         self.world.add([self.reference])
         yield from within_memory(self._train(clock))

@@ -55,6 +55,7 @@ class CagulFit(Resumable):
     def __init__(self, vlm: VLM, request: ForgetRequest, config: CagulConfig, world: World = ALONE) -> None:
         self.vlm, self.request, self.config, self.world = below(vlm), request, config, world
         self.vlm.require_rows()
+        self.vlm.require_whole()
         self.rng = np.random.default_rng(config.seed)
         self.layers = layers_of(config.layer, self.vlm.layers)
         self._check_pictures()

@@ -57,6 +57,7 @@ class CvfFit(Resumable):
             raise BadRequest(
                 "CVF changes how pictures are encoded and must come before CAGUL. Please start from the original model."
             )
+        vlm.require_whole()
         self.vlm, self.request, self.config, self.world = vlm, request, config, world
         stored = protected or (Protected.load(Path(config.moments)) if config.moments else Protected())
         self.student = Student(
