@@ -171,7 +171,7 @@ def test_a_shared_picture_is_never_evidence_against_itself() -> None:
 
 def test_cagul_changes_any_token_of_the_region_and_holds_those_outside(tiny_vlm: VLM) -> None:
     request = wanted(LEFT, 4)
-    fit = CagulFit(tiny_vlm, request, CagulConfig(steps=2, batch=2))
+    fit = CagulFit(tiny_vlm, request, CagulConfig(steps=2, batch=2, rest_weight=10.0))
     assert list(fit)[-1].losses["rest"] >= 0
     assert fit.module.ratio == 1
     training = Training(fit.frozen, request, fit.config, fit.encoder, fit.instead, np.random.default_rng(0), fit.world)
@@ -182,7 +182,8 @@ def test_cagul_changes_any_token_of_the_region_and_holds_those_outside(tiny_vlm:
     with torch.no_grad():
         error = (fit.encoder(tokens) - tokens).pow(2) / tokens.var(0, correction=0)
     assert training._rest([example]).item() == pytest.approx(error.mean().item())
-    assert CagulFit(tiny_vlm, wanted(None, 4), CagulConfig(ratio=0.25)).ratio == 0.25
+    for region, weight in ((None, 10.0), (LEFT, 0.0)):
+        assert CagulFit(tiny_vlm, wanted(region, 4), CagulConfig(ratio=0.25, rest_weight=weight)).ratio == 0.25
 
 
 def test_cvf_looks_away_to_the_blurred_region_and_keeps_the_rest(tiny_vlm: VLM) -> None:

@@ -18,7 +18,7 @@ class CagulConfig:
     ratio: float = option(
         0.25,
         "Share of tokens changed",
-        "k / n: which share of the visual tokens is transformed, 0 to 1. Where a region is marked, all go through the encoder, and it learns to leave those outside as they are. [ours]",
+        "k / n: which share of the visual tokens is transformed, 0 to 1. [ours]",
         low=0.01,
         high=1.0,
         step=0.01,
@@ -100,9 +100,9 @@ class CagulConfig:
         0.0, "Weight of KL", "Weight b of KL to the frozen model on retained pictures. [ours]", low=0.0, high=100.0
     )
     rest_weight: float = option(
-        100.0,
+        0.0,
         "Weight of the rest",
-        "Weight of leaving visual tokens outside of marked regions as they are. [ours]",
+        "Where a region is marked: weight of leaving visual tokens outside of it as they are; then all tokens go through the encoder, whatever the share that is changed otherwise. 0 is off, a hundred is strong. [ours]",
         low=0.0,
         high=10000.0,
     )

@@ -58,8 +58,8 @@ class CagulFit(Resumable):
         self._check_pictures()
         self.instead = Instead(self.vlm, request, config.target)
         self.rest = Rest(self.vlm, request, config.seed)
-        # A region tells better than attention which tokens are about somebody: all are changed that the encoder changes.
-        self.ratio = 1.0 if request.regions else config.ratio
+        # Held outside of the region, the encoder itself chooses the tokens: attention would choose those that it must leave.
+        self.ratio = 1.0 if request.regions and config.rest_weight else config.ratio
         self.frozen = Frozen(self.vlm, self.layers, self.ratio, config.select)
         self.shots = gate_shots(request, config.gate_views, self.rng)
         self.statistics: Float[Tensor, "n f"] = torch.zeros(0, STATISTICS * self.vlm.width)
