@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -76,6 +77,36 @@ def test_an_answer_is_marked_with_a_region_by_hand_by_key_and_by_number(
     shelf = Shelf(server.workspace / "requests")
     request = shelf.load(shelf.saved()[0].id)
     assert [(e.answer, e.region and e.region.x0) for e in request.forget] == [(answer, 0.25)]
+
+
+def test_a_region_is_drawn_with_a_finger_on_inspect_and_goes_with_the_answer(
+    server: Server, visit: Callable[..., Page]
+) -> None:
+    page = visit(server.url, 390, 844)
+    page.locator("#inspect-box").click()
+    stage = page.locator("#inspect-part-stage .stage")
+    stage.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    scrolled = page.evaluate("scrollY")
+    finger(page, stage.bounding_box(), (0.2, 0.1), (0.7, 0.8))
+    expect(page.locator("#inspect-part-stage")).to_contain_text("must be forgotten")
+    assert page.evaluate("scrollY") == scrolled, "the finger draws and does not scroll"
+    page.locator("#inspect-suggestions [data-pick='job']").click()
+    expect(page.locator("#inspect-suggestions [data-pick='job']")).to_have_attribute("aria-pressed", "true")
+    page.locator("#inspect-this").click()
+    expect(page.locator("#own-stage")).to_contain_text("must be forgotten")
+    assert edges(page) == pytest.approx([20, 10, 70, 80], abs=1.5)
+
+
+def finger(page: Page, box: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag with one finger, from and to places in parts of a box."""
+    devices = page.context.new_cdp_session(page)
+    devices.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    places = [tuple(a + (b - a) * k / 4 for a, b in zip(start, end, strict=True)) for k in range(5)]
+    for kind, (x, y) in zip(("touchStart", *["touchMove"] * 4), places, strict=True):
+        at = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+        devices.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [at]})
+    devices.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def test_what_the_model_does_not_know_cannot_be_used_and_the_page_stays(

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace as Namespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ import torch
 from PIL import Image
 
 from components import answers, figures, looking
+from components.boxing import Boxed, boxed
 from components.deeper import file_of
 from components.gallery import Shown
 from components.looking import EVERYTHING, GRADIENT, KINDS, RELATIVE, Choice, Looked, Maps, heat, look, prepare
 from components.session import Desk, Gone
 from unlearn_core.attention import Faithfulness, Word, drawing
+from unlearn_core.data.region import Region
 from unlearn_core.vlm import VLM, Answer, Rows, Tile
 
 Picture = Callable[..., Image.Image]
@@ -137,6 +140,19 @@ def test_nothing_that_a_model_said_becomes_markup(looked: Looked) -> None:
     drawn = [answers.part_bars(looked, choice), answers.share_lines(looked, choice), answers.heat_map(looked, choice)]
     for text in [*pages, *(str(figure.to_json()) for figure in drawn), file_of(looked, choice, "svg").decode()]:
         assert "<img src=x" not in text.replace("\\u003c", "<")
+
+
+def test_a_word_tells_how_its_attention_is_shared_out(picture: Picture) -> None:
+    looks = torch.full((1, 1, 1, 16), 0.5 / 16)
+    page = answers.words(looked_with(looks, picture(1), CROPPED), EVERYTHING)
+    assert "50% on the picture, 10% on the question, 10% on the answer before it, 30% on the rest" in page
+
+
+def test_a_region_on_inspect_is_of_the_picture_that_is_shown(picture: Picture) -> None:
+    studio, one, other = Namespace(desk=Desk()), Shown("a", "a", picture(1)), Shown("a", "a", picture(1))
+    studio.desk.put("s", "boxed", Boxed(one, Region(0, 0, 0.5, 1)))
+    found = [boxed(studio, session, shown) for session, shown in (("s", one), ("s", other), ("t", one))]  # type: ignore[arg-type]
+    assert found == [Region(0, 0, 0.5, 1), None, None]
 
 
 def test_clicks_choose_words_and_heads() -> None:

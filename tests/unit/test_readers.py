@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unlearn_core.data.bank import PRIVACY, Bank, load_bank
+from components.bank import rows
+from unlearn_core.data.bank import PRIVACY, Bank, bank_of, load_bank
 from unlearn_core.data.errors import BadFile
 from unlearn_core.data.readers import READERS, Dropped, Row, Rows, opened, read, stream, to_request
-from unlearn_core.vlm.errors import BadOption, StudioError
+from unlearn_core.vlm.errors import BadOption, BadRequest, StudioError
 
 Picture = Callable[..., Image.Image]
 
@@ -216,6 +217,17 @@ def test_what_is_no_bank_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "bank.json").write_text(content)
     with pytest.raises(BadFile, match=r"bank\.json"):
         load_bank(tmp_path / "bank.json")
+
+
+def test_questions_in_a_table_are_a_bank_and_what_cannot_be_asked_is_told() -> None:
+    assert bank_of(map(tuple, rows(PRIVACY))) == PRIVACY
+    more = bank_of([("car", "Which car?"), ("", ""), ("car", "What does this person drive?"), ("car", "Which car?")])
+    assert [(a.label, a.phrasings) for a in more.attributes] == [
+        ("car", ("Which car?", "What does this person drive?"))
+    ]
+    for bad in ([], [("car", "")], [("", "Which car?")], [("car", "x" * 5_000)], [("c", f"{i}?") for i in range(99)]):
+        with pytest.raises(BadRequest):
+            bank_of(bad)
 
 
 def test_a_bank_has_each_label_once() -> None:

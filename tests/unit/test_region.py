@@ -18,9 +18,11 @@ from torch import Tensor
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import read
 from unlearn_core.data.region import Region, cut_out, tokens_outside, without
+from unlearn_core.methods.cagul import CagulConfig, CagulFit
 from unlearn_core.methods.cagul.crossfit import gate_from
 from unlearn_core.methods.cagul.gate import Gate, token_statistics
 from unlearn_core.methods.cagul.pictures import gate_shots
+from unlearn_core.methods.cagul.training import Training
 from unlearn_core.methods.cvf import CvfConfig, CvfFit
 from unlearn_core.methods.cvf.losses import Losses
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
@@ -167,6 +169,23 @@ def test_a_shared_picture_is_never_evidence_against_itself() -> None:
         assert len(request.elsewhere) == 18
 
 
+def test_cagul_changes_any_token_of_the_region_and_holds_those_outside(tiny_vlm: VLM) -> None:
+    request = wanted(LEFT, 4)
+    fit = CagulFit(tiny_vlm, request, CagulConfig(steps=2, batch=2, rest_weight=10.0))
+    assert list(fit)[-1].losses["rest"] >= 0
+    assert fit.module.ratio == 1
+    training = Training(fit.frozen, request, fit.config, fit.encoder, fit.instead, np.random.default_rng(0), fit.world)
+    example = request.forget[0]
+    outside = training._outside(example.image)
+    assert sorted(outside.tolist()) == [i for i in range(16) if i % 4 >= 2]
+    tokens = fit.frozen.tokens([example])[0][outside].float()
+    with torch.no_grad():
+        error = (fit.encoder(tokens) - tokens).pow(2) / tokens.var(0, correction=0)
+    assert training._rest([example]).item() == pytest.approx(error.mean().item())
+    for region, weight in ((None, 10.0), (LEFT, 0.0)):
+        assert CagulFit(tiny_vlm, wanted(region, 4), CagulConfig(ratio=0.25, rest_weight=weight)).ratio == 0.25
+
+
 def test_cvf_looks_away_to_the_blurred_region_and_keeps_the_rest(tiny_vlm: VLM) -> None:
     request = wanted(LEFT)
     pictures = Pictures.of(request, CvfConfig(reference="blurred"))
@@ -210,7 +229,7 @@ def test_what_lies_outside_of_the_region_is_held_and_nothing_else(tiny_vlm: VLM)
     fit = CvfFit(tiny_vlm, request, CvfConfig(steps=1, blocks=1))
     losses = started(fit)
     new = [fit.pictures.read[GOING].tokens[i].clone().requires_grad_() for i in range(3)]
-    assert float(losses._rest(range(3), new)) == 0
+    assert losses._rest(range(3), new).item() == 0
     moved = [t + 1 for t in new]
     losses._rest(range(3), moved).backward()
     grid = (SIDE // 8, SIDE // 8)

@@ -87,7 +87,7 @@ def sheet(pictures: Sequence[Image.Image], columns: int) -> str:
 
 def encoded(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=2)  # the standard one takes three times as long for a sixth of the size
     return buffer.getvalue()
 
 

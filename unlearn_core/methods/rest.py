@@ -6,13 +6,15 @@ blurred away, it does not rest on whom the region shows, and so it belongs to wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
+from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
-from unlearn_core.data.region import without
+from unlearn_core.data.region import Region, tokens_outside, without
 from unlearn_core.vlm import VLM, Prompt
 
 CHUNK = 16
@@ -54,6 +56,11 @@ class Rest:
                 if one == other and _plain(one) not in gone:
                     self.found.append(Example(f"rest-{len(self.found)}", image, question, one))
             yield
+
+
+def outside(vlm: VLM, image: Image.Image, regions: Sequence[Region]) -> Int[Tensor, " k"]:
+    """The visual tokens of a picture that show nothing of these regions."""
+    return tokens_outside(vlm.tiles(image, vlm.pixels([image])[0]), regions)
 
 
 def _plain(text: str) -> str:

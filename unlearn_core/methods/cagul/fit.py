@@ -61,7 +61,9 @@ class CagulFit(Resumable):
         self._check_pictures()
         self.instead = Instead(self.vlm, request, config.target)
         self.rest = Rest(self.vlm, request, config.seed)
-        self.frozen = Frozen(self.vlm, self.layers, config.ratio, config.select)
+        # Held outside of the region, the encoder itself chooses the tokens: attention would choose those that it must leave.
+        self.ratio = 1.0 if request.regions and config.rest_weight else config.ratio
+        self.frozen = Frozen(self.vlm, self.layers, self.ratio, config.select)
         self.shots = gate_shots(request, config.gate_views, self.rng)
         self.statistics: Float[Tensor, "n f"] = torch.zeros(0, STATISTICS * self.vlm.width)
         self.gate: Gate | None = None
@@ -85,7 +87,7 @@ class CagulFit(Resumable):
     @property
     def module(self) -> CagulModule:
         assert self.gate is not None, "the gate is fitted before the first encoder step"
-        return CagulModule(self.gate, self.encoder, self.layers, self.config.ratio, self.config.select)
+        return CagulModule(self.gate, self.encoder, self.layers, self.ratio, self.config.select)
 
     @property
     def report(self) -> dict[str, Any]:

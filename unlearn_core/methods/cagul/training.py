@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from PIL import Image
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
@@ -18,8 +19,9 @@ from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.identity import Adversary, Witness, identity_report, pooled, witnesses
 from unlearn_core.methods.cagul.instead import Instead
 from unlearn_core.methods.checkpoint import Course
-from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence
+from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence, scaled_error
 from unlearn_core.methods.progress import Clock
+from unlearn_core.methods.rest import outside
 from unlearn_core.methods.world import World
 from unlearn_core.vlm.batch import Batch
 
@@ -57,6 +59,8 @@ class Training:
         self.retain = [e for e in request.retain if e.image is not None]
         self.keep = (*request.keep, *request.beside)
         self.witnesses = witnesses(request)
+        self.regions = request.regions
+        self.outside: dict[int, Int[Tensor, " k"]] = {}
         self.parameters = list(encoder.parameters())
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.rate, weight_decay=0.0)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -75,6 +79,8 @@ class Training:
         losses = {"forget": share * each[: len(going)].mean()}
         if staying:
             losses["keep"] = share_kept * each[len(going) :].mean()
+        if self.regions and self.config.rest_weight:
+            losses["rest"] = share * self._rest([e for e, _ in going])
         if drawn.retained:
             losses |= self._retain_losses(drawn.retained)
         if self.adversary is not None:
@@ -119,6 +125,7 @@ class Training:
             "keep": config.keep_weight,
             "retain": config.retain_weight,
             "kl": config.kl_weight,
+            "rest": config.rest_weight,
             "adversary": config.adversary,
         }
         self.optimiser.zero_grad()
@@ -136,6 +143,20 @@ class Training:
             before = torch.stack([pooled(x) for x in self._picked(examples)])
             after = torch.stack([pooled(x) for x in self._transformed(examples)])
         return identity_report(before, after, labels, pictures)
+
+    def _rest(self, examples: Sequence[Example]) -> Float[Tensor, ""]:
+        """How far the encoder moves what lies outside of the marked regions, in units of its own variance: a bystander is
+        there. Mean over the examples, where a picture without a region counts 0."""
+        seen = zip(examples, self.frozen.tokens(examples), strict=True)
+        beside = [t[self._outside(e.image).to(t.device)].float() for e, t in seen if id(e.image) in self.regions]
+        errors = [scaled_error(self.encoder(x), x, x.var(0, correction=0)) for x in beside if len(x)]
+        return sum(errors, next(self.encoder.parameters()).new_zeros(())) / len(examples)
+
+    def _outside(self, image: Image.Image | None) -> Int[Tensor, " k"]:
+        assert image is not None
+        if id(image) not in self.outside:
+            self.outside[id(image)] = outside(self.frozen.vlm, image, self.regions[id(image)])
+        return self.outside[id(image)]
 
     def _retain_losses(self, retained: Sequence[Example]) -> dict[str, Float[Tensor, ""]]:
         """What happens to retained pictures should the gate flag them."""

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
-from unlearn_core.data.region import tokens_outside
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import Pooling, nearest, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
+from unlearn_core.methods.rest import outside
 from unlearn_core.methods.world import World
 
 NEGATIVES = 32
@@ -173,19 +173,19 @@ class Losses:
         one without a region counts 0. [ours]"""
         errors = [tokens[0].new_zeros((), dtype=torch.float32)]
         for i, new in zip(shown, tokens, strict=True):
-            outside = self._outside(i).to(new.device)
-            if len(outside):
+            places = self._outside(i).to(new.device)
+            if len(places):
                 old = self.going.tokens[i]
-                errors.append(scaled_error(new[outside], old[outside], self.pooling.variance))
+                errors.append(scaled_error(new[places], old[places], self.pooling.variance))
         return torch.stack(errors).sum() / len(shown)
 
     def _outside(self, place: int) -> Int[Tensor, " k"]:
         """Which tokens of a forgotten picture are to stay: none where it is meant as a whole."""
         if place not in self.outside:
-            image, pixels = self.pictures.groups[GOING][place], self.going.half[place].pixels
             regions = self.pictures.regions.get(place)
-            tiles = self.student.vlm.tiles(image, pixels) if regions else ()
-            self.outside[place] = tokens_outside(tiles, regions or ())
+            image = self.pictures.groups[GOING][place]
+            none = torch.zeros(0, dtype=torch.long)
+            self.outside[place] = outside(self.student.vlm, image, regions) if regions else none
         return self.outside[place]
 
     def _length(self, places: Sequence[int]) -> float:
