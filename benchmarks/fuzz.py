@@ -3,26 +3,32 @@
     python -m benchmarks.fuzz --minutes 60
 
 Seeds are whole files; each trial damages one in several places. What fails is kept beside the result, to be made a test of.
+`benchmarks.fuzz_guided` looks at which lines a file reached, and goes on from those that reached new ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import random
 import resource
+import shutil
 import tempfile
 import time
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from benchmarks.common import RESULTS, write_result
+from tests.unit import benchmark_files
 from unlearn_core import bundle
 from unlearn_core.data.bank import load_bank
 from unlearn_core.data.example import Example, ForgetRequest
@@ -64,7 +70,7 @@ class Found:
     read: int = 0
     refused: int = 0
     slowest: float = 0.0
-    failures: list[str] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
 
 
 def targets(vlm: VLM, folder: Path) -> dict[str, Target]:
@@ -90,6 +96,8 @@ def targets(vlm: VLM, folder: Path) -> dict[str, Target]:
     config = (Path(vlm.name) / "config.json").read_bytes()
     bank = json.dumps([{"label": "job", "phrasings": ["What is the job?"]}]).encode()
     pictures = tuple(map(_picture, ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")))
+    fiubench, table = benchmark_files.fiubench(_new(folder / "fiubench"), people=3), "full.json"
+    clear, faces = benchmark_files.clear(_new(folder / "clear")), "real_faces/train-00000-of-00001.parquet"
     return {
         "picture": Target("a.png", open_image, pictures),
         "lines": Target("a.jsonl", _examples, (lines,)),
@@ -99,6 +107,8 @@ def targets(vlm: VLM, folder: Path) -> dict[str, Target]:
         "request": Target("a.zip", load_request, (request,)),
         "bank": Target("a.json", load_bank, (bank,)),
         "bundle": Target("a.zip", lambda path: bundle.load(path, vlm), (made.read_bytes(),)),
+        "fiubench": Target("a.json", partial(_among, fiubench, table), ((fiubench / table).read_bytes(),)),
+        "parquet": Target("a.parquet", partial(_among, clear, faces), ((clear / faces).read_bytes(),)),
         "checkpoint": Target("checkpoint/config.json", lambda path: _preflight(path, Path(vlm.name)), (config,)),
     }
 
@@ -137,11 +147,11 @@ def attempt(target: Target, data: bytes, folder: Path, found: Found) -> None:
     except StudioError:
         found.refused += 1
     except Exception as error:
-        found.failures.append(f"{type(error).__name__}: {error}"[:300])
+        found.failures[f"{type(error).__name__}: {error}"[:120]] += 1
     took = time.monotonic() - began
     found.slowest = max(found.slowest, took)
     if took > SLOWEST:
-        found.failures.append(f"took {took:.1f} s")
+        found.failures["too slow"] += 1
 
 
 def _preflight(config: Path, whole: Path) -> object:
@@ -155,6 +165,19 @@ def _preflight(config: Path, whole: Path) -> object:
 
 def _examples(path: Path) -> list[Any]:
     return list(opened(read(path).rows))
+
+
+def _among(whole: Path, name: str, path: Path) -> list[Any]:
+    """Examples of a benchmark of which one file is damaged."""
+    with tempfile.TemporaryDirectory() as root:
+        shutil.copytree(whole, root, dirs_exist_ok=True)
+        shutil.copy(path, Path(root) / name)
+        return _examples(Path(root))
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _picture(kind: str) -> bytes:
@@ -171,34 +194,65 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+@dataclass
+class Search:
+    """A search that has begun.
+
+    Args:
+        out: of the result; what failed is kept beside it.
+        idle: bytes that the process had taken at most when it began.
+    """
+
+    targets: dict[str, Target]
+    folder: Path
+    out: Path
+    minutes: float
+    began: float = field(default_factory=time.monotonic)
+    idle: int = field(default_factory=lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    found: dict[str, Found] = field(default_factory=lambda: defaultdict(Found))
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() - self.began > 60 * self.minutes
+
+    def give(self, kind: str, data: bytes) -> None:
+        """Let a target read, and keep what fails, once for each way to fail."""
+        found = self.found[kind]
+        before = set(found.failures)
+        attempt(self.targets[kind], data, self.folder, found)
+        if new := found.failures.keys() - before:
+            name = hashlib.sha256(new.pop().encode()).hexdigest()[:8]
+            self.out.with_name(f"fuzz-{kind}-{name}").write_bytes(data)
+
+    def write(self, module: str, **more: Any) -> None:
+        above = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.idle) / 1e6
+        results = {kind: vars(found) for kind, found in sorted(self.found.items())}
+        took = round((time.monotonic() - self.began) / 60, 1)
+        write_result(self.out, module, minutes=took, gigabytes_above_idle=round(above, 3), **more, targets=results)
+
+
+def search(folder: Path, options: argparse.Namespace) -> Search:
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    return Search(targets(VLM.load(DEMO, device="cpu"), folder), folder, options.out, options.minutes)
+
+
+def arguments(name: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS / "fuzz.json")
-    options = parser.parse_args()
-    draw, end = random.Random(options.seed), time.monotonic() + 60 * options.minutes
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
+    return parser
+
+
+def main() -> None:
+    options = arguments("fuzz").parse_args()
+    draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        all_of_them = targets(VLM.load(DEMO, device="cpu"), folder)
-        idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        found = {name: Found() for name in all_of_them}
-        while time.monotonic() < end:
-            kind = draw.choice(list(all_of_them))
-            target, before = all_of_them[kind], len(found[kind].failures)
-            data = damaged(draw.choice(target.seeds), draw)
-            attempt(target, data, folder, found[kind])
-            if len(found[kind].failures) > before:
-                options.out.with_name(f"fuzz-{kind}-{before}").write_bytes(data)
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle) / 1e6
-    write_result(
-        options.out,
-        "fuzz",
-        seed=options.seed,
-        minutes=options.minutes,
-        gigabytes_above_idle=round(more, 3),
-        targets={kind: vars(result) for kind, result in found.items()},
-    )
+        begun = search(Path(name), options)
+        while not begun.over:
+            kind = draw.choice(list(begun.targets))
+            begun.give(kind, damaged(draw.choice(begun.targets[kind].seeds), draw))
+        begun.write("fuzz", seed=options.seed)
 
 
 if __name__ == "__main__":

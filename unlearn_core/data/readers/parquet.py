@@ -10,7 +10,7 @@ from typing import Any
 
 from unlearn_core.data.errors import BadFile, MissingPackage
 from unlearn_core.data.readers.records import Record
-from unlearn_core.data.readers.source import Source
+from unlearn_core.data.readers.source import DAMAGE, Source
 
 BATCH = 64
 """Rows held at a time."""
@@ -82,7 +82,7 @@ def _parquet() -> Any:
 
 def _broken() -> tuple[type[Exception], ...]:
     _parquet()
-    return import_module("pyarrow").ArrowException, OSError, UnicodeDecodeError
+    return import_module("pyarrow").ArrowException, *DAMAGE
 
 
 def _opened(source: Source, name: str) -> Any:

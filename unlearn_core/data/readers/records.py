@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unlearn_core.data.errors import BadFile
-from unlearn_core.data.readers.source import Source, read_bounded
+from unlearn_core.data.readers.source import Source, intact, read_bounded
 from unlearn_core.data.strict_json import array_items, from_json
 
 MAX_TEXT = 512 * 10**6
@@ -30,14 +30,14 @@ def records(source: Source, name: str) -> Iterator[tuple[int, Record]]:
 
 
 def _json(source: Source, name: str) -> Iterator[tuple[int, Record]]:
-    with source.open(name) as file:
+    with intact(name), source.open(name) as file:
         start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     return _array(source, name) if start.startswith(b"[") else _lines(source, name)
 
 
 def _lines(source: Source, name: str) -> Iterator[tuple[int, Record]]:
     read = 0
-    with source.open(name) as file:
+    with intact(name), source.open(name) as file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
             number += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol, cast
 
@@ -13,6 +15,10 @@ from unlearn_core.data.errors import BadFile
 MAX_FILES = 200_000
 MAX_UNPACKED = 64 * 2**30
 """Bytes of all files of a zip together, as it declares them; files are read one by one and bounded each."""
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What all programs write. Others may want any amount of memory to be unpacked."""
+DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError)
+"""What a damaged zip or disk raises while a file is read."""
 
 
 class Source(Protocol):
@@ -76,16 +82,19 @@ class Folder:
                 yield path.relative_to(self._root).as_posix()
 
     def has(self, name: str) -> bool:
-        return (self._root / inside(name)).is_file()
+        try:
+            return (self._root / inside(name)).is_file()
+        except OSError:  # longer than any name can be
+            return False
 
     def open(self, name: str) -> IO[bytes]:
-        path = (self._root / inside(name)).resolve()
-        if not path.is_relative_to(self._root):
-            raise BadFile("This is a link that leads out of the folder, and is not followed.", name)
         try:
-            return path.open("rb")
-        except OSError as error:
+            path = (self._root / inside(name)).resolve()
+            if path.is_relative_to(self._root):
+                return path.open("rb")
+        except (OSError, ValueError, RuntimeError) as error:  # missing, a name that no file can have, links in a circle
             raise BadFile("The file cannot be opened. Please check that it is there.", name) from error
+        raise BadFile("This is a link that leads out of the folder, and is not followed.", name)
 
 
 class Zip:
@@ -105,7 +114,7 @@ class Zip:
         if len(entries) > MAX_FILES or sum(e.file_size for e in entries) > MAX_UNPACKED:
             raise BadFile("The zip unpacks to far too much. Please make a smaller one.", path.name)
         for entry in entries:
-            _check(entry)
+            _check(entry, path.name)
         self.names = frozenset(e.filename for e in entries if not e.is_dir())
 
     @property
@@ -116,14 +125,18 @@ class Zip:
         return name in self.names
 
     def open(self, name: str) -> IO[bytes]:
-        try:
+        if name not in self.names:
+            raise BadFile("The file is not in the zip.", name)
+        with intact(name):
             return cast("IO[bytes]", self._archive.open(name))
-        except (KeyError, zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise BadFile("The file is not in the zip, or damaged.", name) from error
 
 
-def _check(entry: zipfile.ZipInfo) -> None:
+def _check(entry: zipfile.ZipInfo, label: str) -> None:
+    if not entry.filename:
+        raise BadFile("The zip holds a file without a name. Please make it again.", label)
     inside(entry.filename)
+    if entry.compress_type not in PACKINGS:
+        raise BadFile("The zip is packed in an unusual way. Please make an ordinary one.", entry.filename)
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise BadFile("The zip holds a link. Please make one of plain files.", entry.filename)
     if entry.flag_bits & 1:
@@ -138,13 +151,19 @@ def inside(name: str) -> str:
     return path.as_posix()
 
 
+@contextmanager
+def intact(name: str) -> Iterator[None]:
+    """To read a file of a source in. Raises BadFile for one that is damaged."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise BadFile("The file is damaged and cannot be read.", name) from error
+
+
 def read_bounded(source: Source, name: str, most: int) -> bytes:
     """A whole file. Raises BadFile if it has more than `most` bytes or is damaged."""
-    try:
-        with source.open(name) as file:
-            data = file.read(most + 1)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise BadFile("The file is damaged and cannot be read.", name) from error
+    with intact(name), source.open(name) as file:
+        data = file.read(most + 1)
     if len(data) > most:
         raise BadFile(f"The file has more than {most / 1e6:.0f} MB. Please split it.", name)
     return data
