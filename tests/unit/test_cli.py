@@ -194,12 +194,29 @@ def run(*words):
         assert not stopped.code, stopped.code
 run("--help")
 assert "torch" not in sys.modules
+print("#COMPLETION")
 run("--tyro-print-completion", "bash")
 """
     quiet = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in (*COMMANDS, *METHODS, "--gate-views", "--drift-budget"))
+    script = done.stdout.partition("#COMPLETION")[2]
+    assert completed(script, "fo") == ["forget"]
+    assert set(METHODS) <= set(completed(script, "forget", ""))
+    assert completed(script, "forget", "cagul", "--gate-v") == ["--gate-views"]
+
+
+def completed(script: str, *words: str) -> list[str]:
+    """What bash makes of the last of these words."""
+    ask = """
+COMP_WORDS=(unlearn "$@") COMP_CWORD=$#
+function=$(complete -p unlearn | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+$function unlearn "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(["bash", "-c", script + ask, "bash", *words], capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def test_the_page_is_started_with_its_own_flags(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
