@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import fields, replace
 from inspect import cleandoc
 from pathlib import Path
@@ -66,6 +66,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         options: Any,
         out: Path | None = None,
         workspace: Path = WORKSPACE,
+        track: tuple[str, ...] = (),
         model: Model = DEMO,
         json: bool = False,
     ) -> dict[str, Any] | None:
@@ -75,14 +76,17 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
             request: request that was exported, a folder or zip, or the folder of a run.
             out: a bundle to write as well.
             workspace: folder that holds the runs.
+            track: tell the numbers of the run to tensorboard, trackio or wandb; needs its package. Nobody is told otherwise.
             json: print JSON.
         """
         from unlearn_core.bundle import export_run
         from unlearn_core.methods.world import World
         from unlearn_core.runs import Workspace
         from unlearn_core.runs.requests import load_request
+        from unlearn_core.runs.tracking import check_trackers, tracked
         from unlearn_core.vlm.errors import StorageFailed
 
+        check_trackers(track)
         world = World.launched()
         if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
@@ -90,7 +94,9 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         vlm = load_model(model if world.size == 1 else replace(model, device=str(world.device)), None)
         first = world.rank == 0
         run = Workspace(workspace).create(method.name, asked.name, asked, options, vlm.name) if first else None
-        fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1)
+        told = nullcontext(_nobody) if run is None else tracked(track, run, options)
+        with told as tell:
+            fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1, tell=tell)
         world.close()
         if run is None:
             return None
@@ -104,7 +110,13 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
     return forget
 
 
-def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit | None:
+def _nobody(step: Step) -> None:
+    """Other processes tell no tracker."""
+
+
+def carry_out(
+    run: Run | None, start: Callable[[], Fit], *, alone: bool, tell: Callable[[Step], None] = _nobody
+) -> Fit | None:
     """Fit, and write the run down as it goes; of several processes the others have no run and write nothing.
 
     A process that is alone keeps checkpoints and does what the page wants: cancel, or pause, which gives None. Whatever
@@ -122,6 +134,7 @@ def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit 
             for step in watched_steps(steps, shown=run is not None):
                 if run is not None:
                     run.append(step)
+                tell(step)
                 if run is not None and keeper is not None and _ends(run, fit, step, keeper):
                     return None
         if run is not None:
