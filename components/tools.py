@@ -93,12 +93,12 @@ class Tools:
 
         @server.list_tools()
         async def _() -> list[types.Tool]:
-            role = server.request_context.request.state.visitor.role
+            role = _sent(server).state.visitor.role
             return [tool.described() for tool in self._tools.values() if role in (tool.role, Role.OPERATOR)]
 
         @server.call_tool()
         async def _(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
-            return await self._call(server.request_context.request, name, arguments)
+            return await self._call(_sent(server), name, arguments)
 
         self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
 
@@ -142,6 +142,13 @@ def tools(page: gr.Blocks) -> list[Tool]:
     """Of what the page offers to programs."""
     public = [f for f in page.fns.values() if f.api_visibility == "public" and f.fn is not None]
     return [Tool(str(f.api_name), f.fn) for f in public if f.fn is not None]
+
+
+def _sent(server: Server[Any, Request]) -> Request:
+    """The request that is being answered."""
+    request = server.request_context.request
+    assert request is not None, "there is one wherever HTTP is spoken"
+    return request
 
 
 async def _until_gone(request: Request, scope: anyio.CancelScope) -> None:

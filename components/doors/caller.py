@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +26,7 @@ class Caller:
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
+        self._brought: list[Path] = []
 
     async def call(self, endpoint: str, values: Sequence[Any]) -> list[Any]:
         """What the endpoint gives at the end. Raises Denied."""
@@ -36,8 +39,10 @@ class Caller:
         return output
 
     async def bring(self, data: bytes) -> dict[str, Any]:
-        """Upload a file; gives what stands for it in a call. Raises Denied."""
-        brought = _let_in(await self._http.post(f"{API}/upload", files={"files": ("file", data)}))
+        """Upload a file, which stays as long as this caller; gives what stands for it in a call. Raises Denied."""
+        name = secrets.token_hex(8)  # the same bytes of two callers would lie in the same place otherwise
+        brought = _let_in(await self._http.post(f"{API}/upload", files={"files": (name, data)}))
+        self._brought += map(Path, brought.json())
         return {"path": brought.json()[0], "meta": {"_type": "gradio.FileData"}}
 
     async def fetch(self, path: str) -> bytes:
@@ -47,6 +52,11 @@ class Caller:
     def address(self, path: str) -> str:
         """Where they can fetch the file themselves."""
         return str(self._http.base_url.join(self._place(path)))
+
+    def leave(self) -> None:
+        """Delete what was brought."""
+        for path in self._brought:
+            path.unlink(missing_ok=True)
 
     @staticmethod
     def _place(path: str) -> str:
@@ -60,7 +70,11 @@ async def on_behalf_of(request: Request, app: ASGIApp) -> AsyncIterator[Caller]:
     address = f"{request.url.scheme}://{request.headers.get('host', '')}"
     inside = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=inside, base_url=address, headers=cookie, timeout=None) as http:
-        yield Caller(http)
+        caller = Caller(http)
+        try:
+            yield caller
+        finally:
+            caller.leave()
 
 
 def _let_in(answer: httpx.Response) -> httpx.Response:

@@ -82,6 +82,8 @@ def test_routes_that_the_page_does_not_need_are_not_there(open_place: Place) -> 
         assert visitor.http.get(path).status_code in (403, 404), path
     for path in POSTS_NOT_HERE:
         assert visitor.http.post(f"{API}/{path}", json={}).status_code == 404, path
+    assert visitor.http.get(f"{API}/mcp").status_code == 404
+    assert visitor.http.post(f"{API}/mcp", json={}).status_code in (404, 405)  # only with --mcp
     for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
         assert visitor.http.request(method, "/").status_code in (404, 405), method
 

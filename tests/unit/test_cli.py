@@ -15,18 +15,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unit.runs.test_tracking import Notes
 from tests.unit.tiny_method import request_of
 from unlearn_core import bundle, cli
+from unlearn_core.methods import ALL_METHODS
 from unlearn_core.methods.base import Step
-from unlearn_core.runs import RunState, Workspace
-from unlearn_core.runs.requests import export_request
+from unlearn_core.methods.options import from_values
+from unlearn_core.runs import RunState, Workspace, tracking
+from unlearn_core.runs.requests import export_request, load_request
 from unlearn_core.vlm import Prompt
 from unlearn_core.vlm.errors import StorageFailed
 
 Picture = Callable[..., Image.Image]
 Run = Callable[..., tuple[int, str, str]]
 forgetting = import_module("unlearn_core.cli.forget")  # the package has a command by that name
-COMMANDS = "ask attend probe forget runs export evaluate attack report merge verify fits app".split()
+COMMANDS = "ask attend probe forget runs resume export evaluate attack report merge verify fits app".split()
 METHODS = "cagul cvf ga gd kl idk npo".split()
 
 
@@ -90,12 +93,18 @@ def test_probe(run: Run, tiny_folder: Path, shown: Path, tmp_path: Path) -> None
     assert run(*words)[0] == 0
 
 
-def test_a_run_from_request_to_bundle(run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path) -> None:
+def test_a_run_from_request_to_bundle(
+    run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = Notes()
+    monkeypatch.setattr(tracking, "get_available_trackers", lambda: ["trackio"])
+    monkeypatch.setattr(tracking, "_started", lambda name, run: notes)
     workspace, out = tmp_path / "workspace", tmp_path / "a.zip"
     flags = ["--workspace", workspace, "--model", tiny_folder, "--json"]
-    status, said, _ = run("forget", "gd", request_file, *flags, "--steps", 2, "--rank", 2)
+    status, said, _ = run("forget", "gd", request_file, *flags, "--steps", 2, "--rank", 2, "--track", "trackio")
     made = json.loads(said)
     assert status == 0
+    assert (notes.told[0]["method"], notes.told[-1]) == ("gd", "end")
     listed = json.loads(run("runs", "--workspace", workspace, "--json")[1])
     assert [(r["method"], r["state"], r["steps"] > 0) for r in listed] == [("gd", "done", True)]
     assert listed[0]["id"] in made["run"]
@@ -110,6 +119,19 @@ def test_a_run_from_request_to_bundle(run: Run, tiny_folder: Path, request_file:
     asked = json.loads(run("ask", "Who is this?", "--model", tiny_folder, "--bundle", out, "--json")[1])
     unlearned = bundle.from_pretrained(out, base=tiny_folder, device="cpu")
     assert asked["answer"] == unlearned.ask([Prompt(None, "Who is this?")])[0].text
+
+
+def test_a_run_that_broke_off_goes_on(run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    config = from_values(ALL_METHODS["gd"].config, {"steps": 2, "rank": 2})
+    left = workspace.create("gd", "One", load_request(request_file), config, str(tiny_folder))
+    left.set_state(RunState.RUNNING)
+    assert run("resume", left.folder)[0] == 2  # somebody is at it
+    left.release()  # as when its process dies
+    status, said, _ = run("resume", left.folder, "--json")
+    assert (status, json.loads(said)["state"]) == (0, "done")
+    assert workspace.run(left.id).module_folder.is_dir()
+    assert run("resume", left.folder)[0] == 2
 
 
 def test_ctrl_c_leaves_a_cancelled_run_and_nothing_half_done(
@@ -164,6 +186,8 @@ def test_a_run_that_fails_says_so_without_names(
         ("verify", "/no/such/bundle.zip", "--model", "MODEL"),
         ("export", "/no/such/run", "--out", "a.zip"),
         ("forget", "gd", "/no/such/request.zip", "--model", "MODEL"),
+        ("forget", "gd", "request.zip", "--track", "smoke-signals"),
+        ("resume", "/no/such/run"),
         ("ask",),
         ("no-such-command",),
         ("forget", "gd", "request.zip", "--steps", "many"),
@@ -214,12 +238,29 @@ def run(*words):
         assert not stopped.code, stopped.code
 run("--help")
 assert "torch" not in sys.modules
+print("#COMPLETION")
 run("--tyro-print-completion", "bash")
 """
     quiet = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(word in done.stdout for word in (*COMMANDS, *METHODS, "--gate-views", "--drift-budget"))
+    script = done.stdout.partition("#COMPLETION")[2]
+    assert completed(script, "fo") == ["forget"]
+    assert set(METHODS) <= set(completed(script, "forget", ""))
+    assert completed(script, "forget", "cagul", "--gate-v") == ["--gate-views"]
+
+
+def completed(script: str, *words: str) -> list[str]:
+    """What bash makes of the last of these words."""
+    ask = """
+COMP_WORDS=(unlearn "$@") COMP_CWORD=$#
+function=$(complete -p unlearn | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+$function unlearn "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+    done = subprocess.run(["bash", "-c", script + ask, "bash", *words], capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def test_the_page_is_started_with_its_own_flags(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

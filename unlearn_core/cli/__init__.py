@@ -19,6 +19,7 @@ from unlearn_core.cli.looking import attend, probe
 from unlearn_core.cli.models import ask, fits, merge, verify
 from unlearn_core.cli.page import app
 from unlearn_core.cli.purge import purge
+from unlearn_core.cli.resume import resume
 from unlearn_core.cli.runs import export, runs
 from unlearn_core.cli.users import users
 
@@ -67,6 +68,7 @@ def _carry_out(words: list[str]) -> Any:
         "probe": probe,
         "forget": forget,
         "runs": runs,
+        "resume": resume,
         "export": export,
         "evaluate": evaluate,
         "attack": attack,

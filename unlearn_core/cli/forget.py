@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import fields, replace
 from inspect import cleandoc
 from pathlib import Path
@@ -66,6 +66,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         options: Any,
         out: Path | None = None,
         workspace: Path = WORKSPACE,
+        track: tuple[str, ...] = (),
         model: Model = DEMO,
         shard: bool = False,
         json: bool = False,
@@ -76,17 +77,26 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
             request: request that was exported, a folder or zip, or the folder of a run.
             out: a bundle to write as well.
             workspace: folder that holds the runs.
+<<<<<<< HEAD
             shard: of several processes each holds only its part of the language model; baselines alone.
+=======
+            track: tell the numbers of the run to tensorboard, trackio or wandb; needs its package. Nobody is told otherwise.
+>>>>>>> issue-seven
             json: print JSON.
         """
         from unlearn_core.bundle import export_run
         from unlearn_core.methods.world import World
         from unlearn_core.runs import Workspace
         from unlearn_core.runs.requests import load_request
+        from unlearn_core.runs.tracking import check_trackers, tracked
         from unlearn_core.vlm.errors import StorageFailed
 
+<<<<<<< HEAD
         if shard:
             _check_shard(method, out)
+=======
+        check_trackers(track)
+>>>>>>> issue-seven
         world = World.launched()
         if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
@@ -95,7 +105,9 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         vlm = load_model(placed, None, shard=shard)
         first = world.rank == 0
         run = Workspace(workspace).create(method.name, asked.name, asked, options, vlm.name) if first else None
-        fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1)
+        told = nullcontext(_nobody) if run is None else tracked(track, run, options)
+        with told as tell:
+            fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1, tell=tell)
         world.close()
         if run is None:
             return None
@@ -109,6 +121,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
     return forget
 
 
+<<<<<<< HEAD
 def _check_shard(method: Method, out: Path | None) -> None:
     """Raises BadOption."""
     from unlearn_core.methods import BASELINES
@@ -127,6 +140,15 @@ def _check_shard(method: Method, out: Path | None) -> None:
 
 
 def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit | None:
+=======
+def _nobody(step: Step) -> None:
+    """Other processes tell no tracker."""
+
+
+def carry_out(
+    run: Run | None, start: Callable[[], Fit], *, alone: bool, tell: Callable[[Step], None] = _nobody
+) -> Fit | None:
+>>>>>>> issue-seven
     """Fit, and write the run down as it goes; of several processes the others have no run and write nothing.
 
     A process that is alone keeps checkpoints and does what the page wants: cancel, or pause, which gives None. Whatever
@@ -144,6 +166,7 @@ def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit 
             for step in watched_steps(steps, shown=run is not None):
                 if run is not None:
                     run.append(step)
+                tell(step)
                 if run is not None and keeper is not None and _ends(run, fit, step, keeper):
                     return None
         if run is not None:

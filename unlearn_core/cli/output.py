@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,16 +25,27 @@ def watched(job: Job[T]) -> T:
 
 
 def watched_steps(steps: Iterable[Step], shown: bool) -> Iterator[Step]:
-    """The steps of a fit; meanwhile a bar with the time left, as the fit itself reckons it."""
+    """The steps of a fit, with a bar meanwhile."""
+    with step_bar(shown) as watch:
+        for step in steps:
+            watch(step)
+            yield step
+
+
+@contextmanager
+def step_bar(shown: bool = True) -> Iterator[Callable[[Step], None]]:
+    """A bar with the time left, as the fit itself reckons it, for what is called with each of its steps."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}")
     with bars(*columns, disable=not shown) as drawn:
         bar = drawn.add_task("Starting", left="")
-        for step in steps:
+
+        def watch(step: Step) -> None:
             left = f"{duration(step.seconds_left)} left"
             drawn.update(bar, description=step.phase, completed=step.index, total=step.total, left=left)
-            yield step
+
+        yield watch
 
 
 @contextmanager

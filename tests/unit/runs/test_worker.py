@@ -12,13 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.unit.forgetting import small_request
 from tests.unit.runs.full import no_room_beyond
+from tests.unit.test_checkpoint import OPTIONS
 from tests.unit.tiny_method import TinyConfig, TinyMethod, load_tiny, until
 from unlearn_core.data.example import ForgetRequest
+from unlearn_core.methods import METHODS
+from unlearn_core.methods.options import from_values
 from unlearn_core.runs import Run, RunDamaged, RunNotReady, RunState, Worker, Workspace
 from unlearn_core.runs.fitting import NO_MEMORY, UNEXPECTED
 from unlearn_core.runs.run import STOPPED
-from unlearn_core.vlm import VLM
+from unlearn_core.vlm import VLM, Answer
 from unlearn_core.vlm.errors import BadOption, RunNotFound
 
 Picture = Callable[..., Image.Image]
@@ -82,6 +86,53 @@ def test_fits_go_one_at_a_time_in_the_order_they_came(worker: Worker, tiny_vlm: 
     first.set()
     until(lambda: all(run.state == RunState.DONE for run in (head, *runs)))
     assert "".join(going) == "aaaabbbbcccc"
+
+
+def test_a_question_need_not_even_wait_for_the_end_of_a_step(
+    worker: Worker, tiny_vlm: VLM, request_: ForgetRequest
+) -> None:
+    inside, on = threading.Event(), threading.Event()
+
+    def hold(step: int) -> None:
+        inside.set()
+        assert on.wait(30)
+
+    run = worker.start(tiny_vlm, request_, TinyMethod(hold), TinyConfig(), "held")
+    assert inside.wait(30)
+    try:
+        assert tiny_vlm.ask([request_.retain[0].prompt])
+        assert run.state is RunState.RUNNING
+    finally:
+        on.set()
+    until(lambda: run.state.over)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_questions_and_a_fit_change_nothing_about_each_other(
+    name: str, workspace: Workspace, tiny_vlm: VLM, request_: ForgetRequest
+) -> None:
+    """Answers are bit by bit those of the original all the while, and so is what is learned."""
+    method, request, prompts = METHODS[name], small_request(), [e.prompt for e in request_.retain]
+    config = from_values(method.config, OPTIONS[name])
+    alone = method.start(tiny_vlm, request, config)
+    assert list(alone)
+    before, meanwhile = tiny_vlm.ask(prompts), []
+    worker = Worker(workspace)
+    try:
+        run = worker.start(tiny_vlm, request, method, config, "asked meanwhile")
+        while not run.state.over:
+            meanwhile.append(tiny_vlm.ask(prompts))
+            time.sleep(0.05)
+        wanted, learned = alone.module.tensors(), worker.module(run.id).tensors()
+    finally:
+        worker.close()
+    assert len(meanwhile) > 1
+    assert all(told(answers) == told(before) for answers in meanwhile)
+    assert all(torch.equal(tensor, learned[key]) for key, tensor in wanted.items())
+
+
+def told(answers: list[Answer]) -> list[tuple[str, float]]:
+    return [(answer.text, answer.probability) for answer in answers]
 
 
 def test_cancelling_closes_the_fit_at_its_next_step(worker: Worker, tiny_vlm: VLM, request_: ForgetRequest) -> None:

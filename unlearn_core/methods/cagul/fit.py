@@ -178,7 +178,7 @@ class CagulFit(Resumable):
 
     def _watches(self) -> tuple[Watch, Watch]:
         """Over forget and over retain questions."""
-        frozen = Frozen(self.vlm, self.layers, self.config.ratio, self.config.select)
+        frozen = Frozen(self.vlm, self.layers, self.ratio, self.config.select)
         going, staying = self.probes
         own = self.world.mine(going)
         for example, tokens in zip(own, self.frozen.tokens(own), strict=True):
