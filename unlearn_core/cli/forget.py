@@ -77,11 +77,8 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
             request: request that was exported, a folder or zip, or the folder of a run.
             out: a bundle to write as well.
             workspace: folder that holds the runs.
-<<<<<<< HEAD
             shard: of several processes each holds only its part of the language model; baselines alone.
-=======
             track: tell the numbers of the run to tensorboard, trackio or wandb; needs its package. Nobody is told otherwise.
->>>>>>> issue-seven
             json: print JSON.
         """
         from unlearn_core.bundle import export_run
@@ -91,12 +88,9 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         from unlearn_core.runs.tracking import check_trackers, tracked
         from unlearn_core.vlm.errors import StorageFailed
 
-<<<<<<< HEAD
         if shard:
             _check_shard(method, out)
-=======
         check_trackers(track)
->>>>>>> issue-seven
         world = World.launched()
         if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
@@ -121,7 +115,6 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
     return forget
 
 
-<<<<<<< HEAD
 def _check_shard(method: Method, out: Path | None) -> None:
     """Raises BadOption."""
     from unlearn_core.methods import BASELINES
@@ -139,8 +132,6 @@ def _check_shard(method: Method, out: Path | None) -> None:
         )
 
 
-def carry_out(run: Run | None, start: Callable[[], Fit], *, alone: bool) -> Fit | None:
-=======
 def _nobody(step: Step) -> None:
     """Other processes tell no tracker."""
 
@@ -148,7 +139,6 @@ def _nobody(step: Step) -> None:
 def carry_out(
     run: Run | None, start: Callable[[], Fit], *, alone: bool, tell: Callable[[Step], None] = _nobody
 ) -> Fit | None:
->>>>>>> issue-seven
     """Fit, and write the run down as it goes; of several processes the others have no run and write nothing.
 
     A process that is alone keeps checkpoints and does what the page wants: cancel, or pause, which gives None. Whatever
