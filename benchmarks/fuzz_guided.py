@@ -17,7 +17,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["unlearn_core.data", "unlearn_core.bundle", "unlearn_core.runs", "PIL"]):
+with atheris.instrument_imports(include=["unlearn_core.data", "unlearn_core.bundle", "unlearn_core.runs", "PIL"]):  # pyright: ignore
     from benchmarks.fuzz import Search, arguments, damaged, search
 
 LONGEST = 2**20

@@ -84,7 +84,7 @@ def json_array(folder: Path, rows: int) -> None:
 
 def comma_separated(folder: Path, rows: int) -> None:
     with (folder / "metadata.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("id", "file_name", "subject", "question", "answer"))
+        writer = csv.DictWriter[str](file, ("id", "file_name", "subject", "question", "answer"))
         writer.writeheader()
         writer.writerows(records(folder, rows))
 
