@@ -17,7 +17,7 @@ help:
 	@echo "make format      repair the style where that can be done by machine"
 	@echo "make docs        build the documents into site/, to be opened from there without a network"
 	@echo "make demo-model  train the two embedded models again"
-	@echo "make constraints pin what is installed, with hashes; make audit looks up known holes; make sbom lists all parts"
+	@echo "make constraints pin what is installed, with hashes; make audit looks up known holes; make sbom lists all parts and licences"
 	@echo "make clean       remove caches and build products; .venv and workspace stay"
 	@echo
 	@echo 'ARGS="..." is passed on, WORKERS=n sets how many processes share the tests.'
@@ -71,8 +71,10 @@ constraints: .venv/.installed-trust
 	$(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
 		--no-emit-trusted-host --no-emit-find-links --output-file constraints.txt pyproject.toml
 
+# Strict: without it, pip-audit calls an environment clean of which it could look up nothing. Indexes know no local versions.
 audit: .venv/.installed-trust
-	$(BIN)/python -m pip_audit --local --skip-editable
+	$(BIN)/python -m pip list --exclude-editable --format=freeze | sed 's/+.*//' > .venv/installed.txt
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --requirement .venv/installed.txt
 
 sbom: .venv/.installed-trust
 	$(BIN)/python -m cyclonedx_py environment --output-file sbom.json $(BIN)/python

@@ -41,7 +41,7 @@ from unlearn_core.vlm.images import open_image
 from unlearn_core.vlm.loading import DEMO, Choice, check
 
 SLOWEST = 5.0
-"""Seconds that a file may take."""
+"""Seconds of the processor that a file may take; those of the clock grow when others use the machine, too."""
 TOKENS = (
     b"\x00", b"\xff" * 4, b"\xed\xa0\x80", b"\\ud800", "\u202e".encode(), b"-1", b"1e999", b"NaN", b"9" * 400, b"[" * 5000,
     b'{"a":' * 500, b"../" * 9, b"/etc/passwd", b"C:\\x", b"{{7*7}}", b"${x}", b"<svg onload=x>", b"<!doctype html>",
@@ -140,7 +140,7 @@ def attempt(target: Target, data: bytes, folder: Path, found: Found) -> None:
     path = folder / target.name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    began = time.monotonic()
+    began = time.process_time()
     try:
         target.read(path)
         found.read += 1
@@ -148,7 +148,7 @@ def attempt(target: Target, data: bytes, folder: Path, found: Found) -> None:
         found.refused += 1
     except Exception as error:
         found.failures[f"{type(error).__name__}: {error}"[:120]] += 1
-    took = time.monotonic() - began
+    took = time.process_time() - began
     found.slowest = max(found.slowest, took)
     if took > SLOWEST:
         found.failures["too slow"] += 1
