@@ -35,6 +35,7 @@ ROWS = 20_000
 GOAL = 500
 """MB, of a million bytes each."""
 SIDE = 256
+COLUMNS: tuple[str, ...] = ("id", "file_name", "subject", "question", "answer")
 DIFFERENT = 50
 """Pictures are copies of so many: every row has a file of its own all the same."""
 GROUP = 100
@@ -84,7 +85,7 @@ def json_array(folder: Path, rows: int) -> None:
 
 def comma_separated(folder: Path, rows: int) -> None:
     with (folder / "metadata.csv").open("w", newline="") as file:
-        writer = csv.DictWriter[str](file, ("id", "file_name", "subject", "question", "answer"))
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(records(folder, rows))
 
