@@ -42,7 +42,7 @@ class BankPanel:
                     "Questions from a file", file_types=[".json"], min_width=150, elem_id="own-bank"
                 )
                 self.again = gr.Button("As it was", min_width=100, elem_id="own-bank-again")
-        self.table.input(self._edit, self.table, self.report, **QUIET)
+        self.table.input(self._reword, self.table, self.report, **QUIET)
         self.file.upload(self._bring, self.file, self.drawn, **QUIET)
         self.again.click(self._again, None, self.drawn, **QUIET)
 
@@ -58,7 +58,7 @@ class BankPanel:
         return self._use(PRIVACY, request)
 
     @plainly
-    def _edit(self, table: list[list[Any]], request: gr.Request) -> Any:
+    def _reword(self, table: list[list[Any]], request: gr.Request) -> Any:
         bank = bank_of(tuple(str(cell if cell is not None else "").strip() for cell in row[:2]) for row in table)
         self.studio.desk.put(request.session_hash, "bank", bank)
         return _told(bank)

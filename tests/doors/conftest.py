@@ -71,11 +71,11 @@ def open_place(serve: Serve) -> Place:
 
 
 @pytest.fixture(scope="session")
-def users() -> Iterator[Accounts]:
+def users() -> Accounts:
     """A viewer, Vera, and an operator, Otto. Their hashes are cheap, since many log in."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "COST", 2**4)
-        yield Accounts({}).with_user("vera", Role.VIEWER, PASSWORD).with_user("otto", Role.OPERATOR, PASSWORD)
+        return Accounts({}).with_user("vera", Role.VIEWER, PASSWORD).with_user("otto", Role.OPERATOR, PASSWORD)
 
 
 @pytest.fixture(scope="module")
