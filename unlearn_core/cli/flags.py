@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -56,8 +56,9 @@ PLAIN = AskFlags()
 def choice_of(model: ModelFlags) -> Choice:
     from unlearn_core.vlm import loading
 
-    known = {f.name: getattr(model, f.name) for f in fields(ModelFlags)}
-    return loading.Choice(**known | {"model": model.model or str(loading.DEMO)})
+    known: dict[str, Any] = {f.name: getattr(model, f.name) for f in fields(ModelFlags)}
+    known["model"] = model.model or str(loading.DEMO)
+    return loading.Choice(**known)
 
 
 def load_model(model: ModelFlags, bundle: Path | None, *, shard: bool = False) -> VLM:
