@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -85,6 +86,22 @@ def test_an_upload_that_is_broken_off_leaves_nothing(open_place: Place, shot: Pa
     goes_on(open_place, shot)
     folders = (Path(tempfile.gettempdir()), Path(os.environ["GRADIO_TEMP_DIR"]))
     until(lambda: not any(_is_half(path) for folder in folders for path in folder.glob("*")))
+
+
+@pytest.mark.parametrize("jump", [-10 * 365 * 86_400, 10 * 365 * 86_400])
+def test_a_clock_that_jumps_ends_no_session(
+    open_place: Place, shot: Path, monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    visitor, now = open_place.visitor(), time.time
+    file = visitor.upload(shot)
+    visitor.call("_bring", file, QUESTION, ORIGINAL, None, None)
+    with monkeypatch.context() as changed:
+        changed.setattr(time, "time", lambda: now() + jump)
+        visitor.call("_ask", QUESTION, ORIGINAL, None, None)
+        visitor.call("_bring", file, QUESTION, ORIGINAL, None, None)
+        goes_on(open_place, shot)
+    visitor.call("_ask", QUESTION, ORIGINAL, None, None)
+    assert visitor.warnings == []
 
 
 def _is_half(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -18,7 +19,11 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.visitor import Denied
 from benchmarks.visitor import Visitor as Guest
-from tests.e2e.driving import ROOT, WAIT, Server, turn_to, upload
+from tests.e2e.driving import MODEL, ROOT, WAIT, Server, turn_to, upload
+from tests.e2e.stored import request_about, store
+from unlearn_core.bundle import export
+from unlearn_core.methods.cvf import CvfModule
+from unlearn_core.vlm import VLM
 
 PLANTED = ("Quillon Marchbanks", "zephyrquartz", "vermilion-lighthouse-keeper")
 PAYLOAD = "<img src=x onerror=window.hacked=1><svg onload=window.hacked=1>{{7*7}}${window.hacked=1}\"'><script>window.hacked=1</script>"
@@ -123,6 +128,31 @@ def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], t
     expect(page.locator("#own")).to_contain_text("<script>")
     expect(page.locator("#own-use")).to_be_enabled()
     page.wait_for_timeout(1500)
+    assert page.evaluate("window.hacked") is None
+    assert page.evaluate("document.querySelectorAll('[onerror], [onload], svg[onload]').length") == 0
+
+
+def test_scripts_in_notes_titles_and_bundles_never_run(
+    server: Server, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    """What others wrote: a run's name and note, the title and the limits of a bundle."""
+    vlm = VLM.load(MODEL, device="cpu")
+    run = store(server.workspace, request_about("p02"), vlm, PAYLOAD[:150])
+    run.describe(PAYLOAD[:150], PAYLOAD)
+    weights = dict(vlm.model.named_parameters())
+    name = next(n for n in weights if "multi_modal_projector" in n and n.endswith("weight"))
+    module = CvfModule({name: (weights[name].detach(),)}, {})
+    brought = export(module, vlm, tmp_path / "bundle.zip", title=PAYLOAD[:100], report={}, limits=[PAYLOAD])
+    page = visit(server.url)
+    turn_to(page, "Runs")
+    page.locator("#runs-table button").first.click()
+    expect(page.locator("#runs-note textarea")).to_have_value(PAYLOAD)
+    turn_to(page, "Export")
+    upload(page, "#import-upload", brought)
+    expect(page.locator("#import-told .limits")).to_contain_text("<script>")
+    page.locator("#import-compare").click()
+    expect(page.locator("#compare-result input")).to_have_value(re.compile("onerror"))
+    page.wait_for_timeout(500)
     assert page.evaluate("window.hacked") is None
     assert page.evaluate("document.querySelectorAll('[onerror], [onload], svg[onload]').length") == 0
 
