@@ -35,6 +35,8 @@ def theme() -> themes.Base:
         button_secondary_background_fill_hover_dark="#2f3f4c",
         block_shadow="none",
         block_label_text_color="*neutral_600",
+        block_info_text_color="*neutral_600",  # Gradio's own grey has half the contrast that small print needs
+        input_placeholder_color="*neutral_600",
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_dark="#0f766e",
         button_primary_background_fill_hover="#115e59",

@@ -10,7 +10,7 @@ from typing import Any
 import axe_playwright_python
 from playwright.sync_api import Page, expect
 
-from tests.e2e.driving import Server, mark, turn_to
+from tests.e2e.driving import WAIT, Server, mark, turn_to
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RUN = """async () => {
@@ -30,6 +30,7 @@ def found(page: Page) -> list[Any]:
 
 def test_axe_finds_nothing_serious_on_any_page(server: Server, visit: Callable[..., Page]) -> None:
     page = visit(server.url)
+    page.locator("#inspect-map .js-plotly-plot").wait_for()
     page.evaluate(AXE)
     mark(page, "p01")
     wrong = {}
@@ -62,7 +63,7 @@ def test_one_button_forgets_for_real_and_every_page_has_help(server: Server, vis
     turn_to(page, "Inspect")
     who = page.locator("#inspect-title h3").inner_text()
     page.locator("#inspect-tour").click()
-    expect(page.locator("#unlearn-runs .listed")).to_contain_text(who)
+    expect(page.locator("#unlearn-runs .listed")).to_contain_text(who, timeout=4 * WAIT)
     expect(page.locator("#forget-picker [aria-checked=true]")).to_have_count(1)
     expect(page.get_by_role("tab", name="Unlearn")).to_have_attribute("aria-selected", "true")
     page.locator("#unlearn-cancel").click()
