@@ -70,8 +70,8 @@ HELP = {
     "inspect": (
         "Choose a picture, ask, and click words of the answer. The map shows which places of the picture the model attended to when "
         "it wrote them: bright places more, dark ones less. It says where was looked, not why the word was chosen.",
-        "See it happen does all of it on this machine: it marks the person, starts CAGUL and shows the curves. One person of the demo "
-        "takes a minute or two on two cores. The model itself stays as it is, and the run can be deleted.",
+        "See it happen does all of it on this machine: it marks the person, starts CAGUL and shows the curves with the time that is "
+        "left. The model itself stays as it is, and the run can be deleted.",
         "Forget this person marks whom the picture shows and goes on to the next page. Forget this answer takes one answer alone.",
     ),
     "forget": (
