@@ -17,6 +17,8 @@ from unlearn_core.methods import METHODS, Module
 from unlearn_core.methods.cagul import CagulModule
 from unlearn_core.vlm import VLM
 
+pytestmark = pytest.mark.timeout(900)  # two fits with the defaults, and a slow machine is no failure
+
 PEOPLE = ("p02", "p11", "p23", "p47")
 
 
