@@ -35,7 +35,8 @@ def theme() -> themes.Base:
         button_secondary_background_fill_hover_dark="#2f3f4c",
         block_shadow="none",
         block_label_text_color="*neutral_600",
-        block_info_text_color="*neutral_600",  # Gradio's own grey has half the contrast that small print needs
+        body_text_color_subdued="*neutral_600",  # Gradio's own grey has half the contrast that small print needs
+        block_info_text_color="*neutral_600",
         input_placeholder_color="*neutral_600",
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_dark="#0f766e",

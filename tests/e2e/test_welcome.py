@@ -30,6 +30,7 @@ def found(page: Page) -> list[Any]:
 
 def test_axe_finds_nothing_serious_on_any_page(server: Server, visit: Callable[..., Page]) -> None:
     page = visit(server.url)
+    page.emulate_media(reduced_motion="reduce")  # colours that still fade are not those that people read
     page.locator("#inspect-map .js-plotly-plot").wait_for()
     page.evaluate(AXE)
     mark(page, "p01")
@@ -39,7 +40,8 @@ def test_axe_finds_nothing_serious_on_any_page(server: Server, visit: Callable[.
         expect(page.locator(".intro:visible")).to_have_count(1)
         for scheme in ("light", "dark"):
             page.evaluate("dark => document.body.classList.toggle('dark', dark)", scheme == "dark")
-            page.wait_for_timeout(300)  # colours fade
+            page.wait_for_timeout(500)
+            page.wait_for_function("document.getAnimations().every(a => a.playState !== 'running')")
             if here := found(page):
                 wrong[f"{name}, {scheme}"] = here
     assert not wrong
