@@ -207,7 +207,11 @@ null space and by how many retained pictures are at hand. *drift*: measured rela
 Measured with a third of the weight of retention, before retained pictures near the forgotten were drawn more often.""",
         null_space,
     ),
-    "continual": ("One request after another", "After the last of ten requests for one person each.", continual),
+    "continual": (
+        "One request after another",
+        "After the last of ten requests for one person each. Of the ways that the benchmark knows, those that were run.",
+        continual,
+    ),
     **{
         f"options_{name}": (f"Options: {name}", OPTIONS, options)
         for name in ("cagul", "cvf", "ga", "gd", "kl", "idk", "npo")
