@@ -86,7 +86,7 @@ class ForgetPage:
         """What will be forgotten and what stays, as two panels."""
         if not marked:
             return html.empty(
-                "Nobody is marked yet. Click one or more people; a handful takes about a minute to forget."
+                "Nobody is marked yet. Click one or more people; a handful takes a minute or two to forget."
             )
         saved = self.studio.saved(marked)
         if saved is not None:
