@@ -127,6 +127,34 @@ def speed(rows: Sequence[Row]) -> str:
     return markdown(head, out)
 
 
+def growth(rows: Sequence[Row]) -> str:
+    """Seconds of both methods, side by side."""
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        found.setdefault((row["grows"], row["value"]), {})[row["method"]] = row["seconds"]
+    out = [(grows, str(value), *(f"{s:.1f}" for s in seconds.values())) for (grows, value), seconds in found.items()]
+    return markdown(("what grows", "to", *(f"{name}, s" for name in next(iter(found.values())))), out)
+
+
+def bystander(rows: Sequence[Row]) -> str:
+    """Of the facts that were given before, the share that still is."""
+    kinds = list(rows[0]["facts"])
+    out = []
+    for row in rows:
+        cells = [f"{row['facts'][kind]['still']:.0%} of {row['facts'][kind]['known']}" for kind in kinds]
+        out.append((f"{row['couple'][0]} beside {row['couple'][1]}", row["method"], row["way"], *cells))
+    return markdown(("couple", "method", "way", *kinds), out)
+
+
+def suite(rows: Sequence[Row]) -> str:
+    return markdown(("model", "seconds"), [(row["model"], f"{row['seconds']:.0f}") for row in rows])
+
+
+def reading(rows: Sequence[Row]) -> str:
+    out = [(row["layout"], str(row["rows"]), f"{row['own_mb']:.0f}", f"{row['peak_mb']:.0f}") for row in rows]
+    return markdown(("kind of file", "rows", "own, MB", "whole process, MB"), out)
+
+
 def attacks(rows: Sequence[Row]) -> str:
     """What each attack gets back, beside what it must be read with."""
     out = []
@@ -169,9 +197,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Sequence[Row]], str]]] = {
         """Three forget sets of five people (10 %), a seed each; mean, and the worst set in brackets. *leak*: private facts of the
 forgotten still answered. *gibberish*: their answers that are babble or empty. The rest is the share of what was right before:
 private facts of others (*retained*), what can be seen on others (*visual*) and on the forgotten (*forget_visual*), scenes
-(*general*), questions by name without a picture (*text*). *score*: harmonic mean of 1 - leak, retained, visual, general and text.
-CAGUL's row was measured on another, about two and a half times slower processor than the others: its seconds are to be read
-beside those under *Speed*, which were measured side by side in one run.""",
+(*general*), questions by name without a picture (*text*). *score*: harmonic mean of 1 - leak, retained, visual, general and text.""",
         methods,
     ),
     "demo_job": (
@@ -188,8 +214,7 @@ there; by then it answers half of the probed facts of others (53 %), the two met
     "gate": (
         "CAGUL's gate",
         """Share of unseen photographs that are flagged, as they are and altered, mean over three fours and the worst in brackets.
-*known and not flagged*: the untouched model still answers a private question about the photograph, and the gate misses it. Measured before the
-gate's statistics were whitened and its threshold came from folds of the pictures.""",
+*known and not flagged*: the untouched model still answers a private question about the photograph, and the gate misses it.""",
         gate,
     ),
     "attacks": (
@@ -203,14 +228,38 @@ linear probe at any stage, is ahead of the retain-only model. Membership is an A
     "null_space": (
         "Where the null space pays",
         """CVF at the end of the fit, and at the first probe that finds at most 5 % of the facts (equal forgetting), by form of the
-null space and by how many retained pictures are at hand. *drift*: measured relative change of retained visual tokens.
-Measured with a third of the weight of retention, before retained pictures near the forgotten were drawn more often.""",
+null space and by how many retained pictures are at hand. *drift*: measured relative change of retained visual tokens.""",
         null_space,
     ),
     "continual": (
         "One request after another",
-        "After the last of ten requests for one person each. Of the ways that the benchmark knows, those that were run.",
+        """After the last of ten requests for one person each. *protected*: stored moments of what was kept and forgotten before hold
+each fit. *unprotected*: without them. *moments*: protected, and from the second request on no retained picture is at hand.
+*scratch*: one fit on all ten.""",
         continual,
+    ),
+    "bystander": (
+        "A bystander",
+        """Somebody is forgotten from pictures that show a bystander too. *whole*: these pictures are meant as a whole; *region*: the one to
+forget is marked on each; *asked*: also, what is asked about the bystander on them is retained. Share of the private facts that were
+given before and still are, on pictures that no fit saw. The demo model knows about half of them where two people are in a picture.""",
+        bystander,
+    ),
+    "growth": (
+        "How the time grows",
+        """Seconds of one request. The forget set grows on the demo model at the defaults; tokens and width grow on models of the same
+kind with random weights, with 20 steps, two people of 8 pictures.""",
+        growth,
+    ),
+    "suite": (
+        "A whole evaluation",
+        "Seconds that all questions and metrics of the demo suite take for one model.",
+        suite,
+    ),
+    "reading": (
+        "Reading files",
+        "Most memory (resident, millions of bytes) while 20,000 rows are read and every picture opened: of the reading, and of the process.",
+        reading,
     ),
     **{
         f"options_{name}": (f"Options: {name}", OPTIONS, options)
@@ -223,7 +272,8 @@ TARGET = Path(__file__).parents[1] / "docs" / "measurements.md"
 def section(name: str, title: str, text: str, table: Callable[[Sequence[Row]], str]) -> str:
     record = json.loads((RESULTS / f"{name}.json").read_text())
     versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
-    return f"## {title}\n\n{text}\n\n{table(record['rows'])}\n\n`{record['command']}` ({record['threads']} threads, {versions})\n"
+    where = f"{record['processor']}, " if "processor" in record else ""
+    return f"## {title}\n\n{text}\n\n{table(record['rows'])}\n\n`{record['command']}` ({where}{record['threads']} threads, {versions})\n"
 
 
 def main() -> None:

@@ -17,17 +17,15 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.data.readers import read
-from unlearn_core.data.region import Region, cut_out, tokens_outside, without
+from unlearn_core.data.region import Region, cut_out, without
 from unlearn_core.methods.cagul import CagulConfig, CagulFit
 from unlearn_core.methods.cagul.crossfit import gate_from
 from unlearn_core.methods.cagul.gate import Gate, token_statistics
 from unlearn_core.methods.cagul.pictures import gate_shots
-from unlearn_core.methods.cagul.training import Training
 from unlearn_core.methods.cvf import CvfConfig, CvfFit
-from unlearn_core.methods.cvf.losses import Losses
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
-from unlearn_core.methods.rest import Rest
-from unlearn_core.vlm import VLM, Answer, Prompt, Tile
+from unlearn_core.methods.rest import Rest, Veiled
+from unlearn_core.vlm import VLM, Answer, Prompt
 from unlearn_core.vlm.errors import BadRequest
 
 LEFT = Region(0, 0, 0.5, 1)
@@ -102,14 +100,6 @@ def test_outside_of_a_region_nothing_is_touched_and_a_cut_shows_nothing_else() -
     assert cut_out(image, [LEFT]).size == image.size
 
 
-def test_tokens_outside_of_a_region_are_those_that_show_nothing_of_it() -> None:
-    whole = Tile(2, 2, torch.tensor([5, 6, 7, 8]), (0, 0, 1, 1))
-    wide = Tile(1, 3, torch.tensor([0, 1, 2]), (0, 0, 1, 1), "tile")
-    assert tokens_outside((wide, whole), [LEFT]).tolist() == [2, 6, 8]
-    assert tokens_outside((whole,), [LEFT, Region(0.6, 0.6, 0.7, 0.7)]).tolist() == [6]
-    assert tokens_outside((), [LEFT]).tolist() == []
-
-
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -169,21 +159,29 @@ def test_a_shared_picture_is_never_evidence_against_itself() -> None:
         assert len(request.elsewhere) == 18
 
 
-def test_cagul_changes_any_token_of_the_region_and_holds_those_outside(tiny_vlm: VLM) -> None:
-    request = wanted(LEFT, 4)
-    fit = CagulFit(tiny_vlm, request, CagulConfig(steps=2, batch=2, rest_weight=10.0))
-    assert list(fit)[-1].losses["rest"] >= 0
+def test_cagul_may_change_every_token_where_a_region_is_marked(tiny_vlm: VLM) -> None:
+    fit = CagulFit(tiny_vlm, wanted(LEFT, 4), CagulConfig(steps=2, batch=2))
+    assert list(fit)[-1].losses["rest"] > 0
     assert fit.module.ratio == 1
-    training = Training(fit.frozen, request, fit.config, fit.encoder, fit.instead, np.random.default_rng(0), fit.world)
-    example = request.forget[0]
-    outside = training._outside(example.image)
-    assert sorted(outside.tolist()) == [i for i in range(16) if i % 4 >= 2]
-    tokens = fit.frozen.tokens([example])[0][outside].float()
-    with torch.no_grad():
-        error = (fit.encoder(tokens) - tokens).pow(2) / tokens.var(0, correction=0)
-    assert training._rest([example]).item() == pytest.approx(error.mean().item())
     for region, weight in ((None, 10.0), (LEFT, 0.0)):
-        assert CagulFit(tiny_vlm, wanted(region, 4), CagulConfig(ratio=0.25, rest_weight=weight)).ratio == 0.25
+        fit = CagulFit(tiny_vlm, wanted(region, 4), CagulConfig(steps=1, ratio=0.25, rest_weight=weight))
+        assert "rest" not in list(fit)[-1].losses
+        assert fit.module.ratio == 0.25
+
+
+def test_a_marked_picture_is_to_look_as_it_does_without_the_region(tiny_vlm: VLM) -> None:
+    """The error is nothing exactly where that is seen, and counts no picture that is meant as a whole."""
+    marked, whole = (wanted(region, 1).forget[0].image for region in (LEFT, None))
+    assert marked is not None
+    assert whole is not None
+    veiled = Veiled(tiny_vlm, {id(marked): (LEFT,)})
+    now, then = (t.float() for t in tiny_vlm.encode([marked, without(marked, [LEFT])]))
+    assert veiled.error([marked], [then], None).item() == pytest.approx(0, abs=1e-9)
+    error = ((now - then).pow(2) / then.var(0, correction=0)).mean().item()
+    assert veiled.error([marked], [now], None).item() == pytest.approx(error)
+    assert veiled.error([marked, whole], [now, now], None).item() == pytest.approx(error / 2)
+    assert veiled.error([whole], [now], None).item() == 0
+    assert veiled.error([marked], [then + 1], torch.full((len(then[0]),), 4.0)).item() == pytest.approx(0.25)
 
 
 def test_cvf_looks_away_to_the_blurred_region_and_keeps_the_rest(tiny_vlm: VLM) -> None:
@@ -219,35 +217,6 @@ def test_strangers_stand_for_whole_pictures_and_the_rest_for_those_with_a_region
     assert Pictures.of(replace(marked, strangers=()), CvfConfig()).groups[AWAY]
     with pytest.raises(BadRequest, match="needs pictures of people"):
         Pictures.of(replace(wanted(None), strangers=()), CvfConfig())
-
-
-def test_what_lies_outside_of_the_region_is_held_and_nothing_else(tiny_vlm: VLM) -> None:
-    """The gradient of the loss: on tokens outside of the region, on none inside, and on none of a whole picture."""
-    marked = wanted(LEFT, 2)
-    whole = Example("w", pair(GOES, PLAIN, 50), "Job?", "baker", "goes")
-    request = replace(marked, forget=(*marked.forget, whole))
-    fit = CvfFit(tiny_vlm, request, CvfConfig(steps=1, blocks=1))
-    losses = started(fit)
-    new = [fit.pictures.read[GOING].tokens[i].clone().requires_grad_() for i in range(3)]
-    assert losses._rest(range(3), new).item() == 0
-    moved = [t + 1 for t in new]
-    losses._rest(range(3), moved).backward()
-    grid = (SIDE // 8, SIDE // 8)
-    for tokens in new[:2]:
-        assert tokens.grad is not None
-        slopes = tokens.grad.abs().sum(1).view(grid)
-        assert (slopes[:, grid[1] // 2 :] > 0).all()
-        assert (slopes[:, : grid[1] // 2] == 0).all()
-    assert new[2].grad is None or not new[2].grad.any()
-
-
-def started(fit: CvfFit) -> Losses:
-    """Its losses after the pictures are read, as training begins."""
-    found: list[Losses] = []
-    train = fit._train
-    fit._train = lambda losses, clock: train(found.append(losses) or losses, clock)  # type: ignore[method-assign]
-    assert list(fit)
-    return found[0]
 
 
 class Told:

@@ -8,12 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Int
 from PIL import Image, ImageFilter
-from torch import Tensor
 
-from unlearn_core.vlm import Tile
 from unlearn_core.vlm.errors import BadRequest
 
 LEAST = 0.01
@@ -55,10 +51,6 @@ class Region:
         """All pixels that it touches, as Pillow has boxes, of a picture of (width, height)."""
         (w, h), (x0, y0, x1, y1) = size, self.box()
         return math.floor(x0 * w), math.floor(y0 * h), math.ceil(x1 * w), math.ceil(y1 * h)
-
-    def touches(self, box: tuple[float, float, float, float]) -> bool:
-        """Whether it has a part in common with another box (x0, y0, x1, y1)."""
-        return self.x0 < box[2] and box[0] < self.x1 and self.y0 < box[3] and box[1] < self.y1
 
 
 def _numbers(value: Any) -> list[float]:
@@ -104,14 +96,3 @@ def cut_out(image: Image.Image, regions: Sequence[Region]) -> Image.Image:
     """The box around these parts, enlarged to the size of the whole."""
     left, top, right, bottom = zip(*(region.pixels(image.size) for region in regions), strict=True)
     return image.crop((min(left), min(top), max(right), max(bottom))).resize(image.size, Image.Resampling.BILINEAR)
-
-
-def tokens_outside(tiles: Sequence[Tile], regions: Sequence[Region]) -> Int[Tensor, " k"]:
-    """Visual tokens that lie on the picture and show nothing of these parts."""
-    found = [
-        place
-        for tile in tiles
-        for i, place in enumerate(tile.index.tolist())
-        if not any(region.touches(tile.cell_box(*divmod(i, tile.cols))) for region in regions)
-    ]
-    return torch.tensor(found, dtype=torch.long)

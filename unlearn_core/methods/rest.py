@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
-from unlearn_core.data.region import Region, tokens_outside, without
+from unlearn_core.data.region import Regions, without
+from unlearn_core.methods.objectives import scaled_error
 from unlearn_core.vlm import VLM, Prompt
 
 CHUNK = 16
@@ -58,9 +60,37 @@ class Rest:
             yield
 
 
-def outside(vlm: VLM, image: Image.Image, regions: Sequence[Region]) -> Int[Tensor, " k"]:
-    """The visual tokens of a picture that show nothing of these regions."""
-    return tokens_outside(vlm.tiles(image, vlm.pixels([image])[0]), regions)
+class Veiled:
+    """What the frozen model sees of marked pictures when their regions are blurred: each is computed when it is first needed.
+
+    That is what a picture of somebody to forget and a bystander is to look like, everywhere: the bystander's facts are read
+    from it as before, and there is nobody in the region. [ours]
+    """
+
+    def __init__(self, vlm: VLM, regions: Regions) -> None:
+        self.vlm, self.regions = vlm, regions
+        self._tokens: dict[int, Float[Tensor, "n d"]] = {}
+
+    def error(
+        self,
+        images: Sequence[Image.Image],
+        tokens: Sequence[Float[Tensor, "n d"]],
+        variance: Float[Tensor, " d"] | None,
+    ) -> Float[Tensor, ""]:
+        """How far these tokens are from that, in units of each channel's variance, of the picture itself where none is given.
+        Mean over the pictures, where one without a region counts 0."""
+        errors = [tokens[0].new_zeros((), dtype=torch.float32)]
+        for image, new in zip(images, tokens, strict=True):
+            if id(image) in self.regions:
+                old = self._seen(image)
+                errors.append(scaled_error(new, old, old.var(0, correction=0) if variance is None else variance))
+        return torch.stack(errors).sum() / len(images)
+
+    @torch.no_grad()
+    def _seen(self, image: Image.Image) -> Float[Tensor, "n d"]:
+        if id(image) not in self._tokens:
+            self._tokens[id(image)] = self.vlm.encode([without(image, self.regions[id(image)])])[0].float()
+        return self._tokens[id(image)]
 
 
 def _plain(text: str) -> str:

@@ -100,9 +100,9 @@ class CagulConfig:
         0.0, "Weight of KL", "Weight b of KL to the frozen model on retained pictures. [ours]", low=0.0, high=100.0
     )
     rest_weight: float = option(
-        0.0,
+        100.0,
         "Weight of the rest",
-        "Where a region is marked: weight of leaving visual tokens outside of it as they are; then all tokens go through the encoder, whatever the share that is changed otherwise. 0 is off, a hundred is strong. [ours]",
+        "Where a region is marked: weight of making the picture look as it does with the region blurred, so that a bystander stays; then all tokens go through the encoder, whatever the share that is changed otherwise. [ours]",
         low=0.0,
         high=10000.0,
     )

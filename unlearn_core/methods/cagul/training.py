@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
@@ -19,11 +18,10 @@ from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.identity import Adversary, Witness, identity_report, pooled, witnesses
 from unlearn_core.methods.cagul.instead import Instead
 from unlearn_core.methods.checkpoint import Course
-from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence, scaled_error
+from unlearn_core.methods.objectives import answer_cross_entropy, answer_divergence
 from unlearn_core.methods.progress import Clock
-from unlearn_core.methods.rest import outside
+from unlearn_core.methods.rest import Veiled
 from unlearn_core.methods.world import World
-from unlearn_core.vlm.batch import Batch
 
 T = TypeVar("T")
 
@@ -59,8 +57,7 @@ class Training:
         self.retain = [e for e in request.retain if e.image is not None]
         self.keep = (*request.keep, *request.beside)
         self.witnesses = witnesses(request)
-        self.regions = request.regions
-        self.outside: dict[int, Int[Tensor, " k"]] = {}
+        self.veiled = Veiled(frozen.vlm, request.regions)
         self.parameters = list(encoder.parameters())
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.rate, weight_decay=0.0)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
@@ -74,13 +71,15 @@ class Training:
         going, share = self.world.deal(drawn.going)
         staying, share_kept = self.world.deal(drawn.staying)
         examples, says = zip(*going, *staying, strict=True)
-        logits, batch = self._edited_logits(examples, says)
-        each = answer_cross_entropy(logits, batch.targets or ())
+        edited = self._edited(examples)
+        batch = self.frozen.batch(examples, says)
+        each = answer_cross_entropy(self.frozen.vlm.answer_logits(batch, edited), batch.targets or ())
         losses = {"forget": share * each[: len(going)].mean()}
         if staying:
             losses["keep"] = share_kept * each[len(going) :].mean()
-        if self.regions and self.config.rest_weight:
-            losses["rest"] = share * self._rest([e for e, _ in going])
+        if self.veiled.regions and self.config.rest_weight and going:
+            shown = [e.image for e, _ in going if e.image is not None]
+            losses["rest"] = share * self.veiled.error(shown, edited[: len(going)], None)
         if drawn.retained:
             losses |= self._retain_losses(drawn.retained)
         if self.adversary is not None:
@@ -144,26 +143,12 @@ class Training:
             after = torch.stack([pooled(x) for x in self._transformed(examples)])
         return identity_report(before, after, labels, pictures)
 
-    def _rest(self, examples: Sequence[Example]) -> Float[Tensor, ""]:
-        """How far the encoder moves what lies outside of the marked regions, in units of its own variance: a bystander is
-        there. Mean over the examples, where a picture without a region counts 0."""
-        seen = zip(examples, self.frozen.tokens(examples), strict=True)
-        beside = [t[self._outside(e.image).to(t.device)].float() for e, t in seen if id(e.image) in self.regions]
-        errors = [scaled_error(self.encoder(x), x, x.var(0, correction=0)) for x in beside if len(x)]
-        return sum(errors, next(self.encoder.parameters()).new_zeros(())) / len(examples)
-
-    def _outside(self, image: Image.Image | None) -> Int[Tensor, " k"]:
-        assert image is not None
-        if id(image) not in self.outside:
-            self.outside[id(image)] = outside(self.frozen.vlm, image, self.regions[id(image)])
-        return self.outside[id(image)]
-
     def _retain_losses(self, retained: Sequence[Example]) -> dict[str, Float[Tensor, ""]]:
         """What happens to retained pictures should the gate flag them."""
         shown, share = self.world.deal(retained)
         says = [e.answer for e in shown]
-        logits, batch = self._edited_logits(shown, says)
-        targets = batch.targets or ()
+        batch = self.frozen.batch(shown, says)
+        logits, targets = self.frozen.vlm.answer_logits(batch, self._edited(shown)), batch.targets or ()
         losses = {"retain": share * answer_cross_entropy(logits, targets).mean()}
         if self.config.kl_weight:
             plain = self.frozen.reference(shown, says)
@@ -175,13 +160,10 @@ class Training:
         features = torch.stack([pooled(x) for x in self._transformed([w.example for w in drawn])])
         return adversary.loss(features, torch.tensor([w.label for w in drawn])) / self.world.size
 
-    def _edited_logits(
-        self, examples: Sequence[Example], answers: Sequence[str]
-    ) -> tuple[Float[Tensor, "b t v"], Batch]:
+    def _edited(self, examples: Sequence[Example]) -> list[Float[Tensor, "n d"]]:
+        """The tokens of each example's picture as the module will hand them on."""
         tokens, chosen, new = self.frozen.tokens(examples), self.frozen.chosen(examples), self._transformed(examples)
-        edited = [t.index_copy(0, c, x.to(t.dtype)) for t, c, x in zip(tokens, chosen, new, strict=True)]
-        batch = self.frozen.batch(examples, answers)
-        return self.frozen.vlm.answer_logits(batch, edited), batch
+        return [t.index_copy(0, c, x.to(t.dtype)) for t, c, x in zip(tokens, chosen, new, strict=True)]
 
     def _transformed(self, examples: Sequence[Example]) -> list[Float[Tensor, "k d"]]:
         """What the encoder makes of each example's chosen tokens, all in one pass."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest
@@ -17,7 +17,7 @@ from unlearn_core.methods.cvf.features import Pooling, nearest, pool
 from unlearn_core.methods.cvf.pictures import AWAY, GOING, STAYING, Pictures
 from unlearn_core.methods.cvf.student import Student
 from unlearn_core.methods.objectives import answer_cross_entropy, info_nce, scaled_error
-from unlearn_core.methods.rest import outside
+from unlearn_core.methods.rest import Veiled
 from unlearn_core.methods.world import World
 
 NEGATIVES = 32
@@ -56,7 +56,7 @@ class Losses:
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
         self.target = pictures.read[AWAY].pooled
         self.near = self._nearest()
-        self.outside: dict[int, Int[Tensor, " k"]] = {}
+        self.veiled = Veiled(student.vlm, request.regions)
         self.weights = {
             "contrast": config.contrast_weight,
             "answer": config.answer_weight,
@@ -84,7 +84,8 @@ class Losses:
             error = scaled_error(torch.cat([new[STAYING, i] for i in kept]), old, self.pooling.variance)
             losses["retain"] = share_kept * self._length(kept) / self._length(stay) * error
         if self.pictures.regions and self.weights["rest"]:
-            losses["rest"] = share * self._rest(gone, [new[GOING, i] for i in gone])
+            images = self.pictures.images(GOING, gone)
+            losses["rest"] = share * self.veiled.error(images, [new[GOING, i] for i in gone], self.pooling.variance)
         if own:
             losses["answer"] = share_asked * self._answers(own, [new[a.where] for a in own])
         return losses
@@ -167,26 +168,6 @@ class Losses:
         if self.staying is not None:
             negatives.append(self.pooling(self.staying.pooled[far]).expand(b, -1, -1))
         return info_nce(self.pooling(pool(gone)), positives, torch.cat(negatives, 1), self.config.temperature)
-
-    def _rest(self, shown: Sequence[int], tokens: list[Float[Tensor, "n d"]]) -> Float[Tensor, ""]:
-        """How far what lies outside of the marked regions has moved: a bystander is there. Mean over the pictures, where
-        one without a region counts 0. [ours]"""
-        errors = [tokens[0].new_zeros((), dtype=torch.float32)]
-        for i, new in zip(shown, tokens, strict=True):
-            places = self._outside(i).to(new.device)
-            if len(places):
-                old = self.going.tokens[i]
-                errors.append(scaled_error(new[places], old[places], self.pooling.variance))
-        return torch.stack(errors).sum() / len(shown)
-
-    def _outside(self, place: int) -> Int[Tensor, " k"]:
-        """Which tokens of a forgotten picture are to stay: none where it is meant as a whole."""
-        if place not in self.outside:
-            regions = self.pictures.regions.get(place)
-            image = self.pictures.groups[GOING][place]
-            none = torch.zeros(0, dtype=torch.long)
-            self.outside[place] = outside(self.student.vlm, image, regions) if regions else none
-        return self.outside[place]
 
     def _length(self, places: Sequence[int]) -> float:
         """Mean number of tokens of staying pictures: an error is a mean over tokens, and pictures may differ in theirs."""
