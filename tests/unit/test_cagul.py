@@ -273,7 +273,8 @@ def test_a_watch_sees_what_asking_the_unlearned_model_would(tiny_vlm: VLM, monke
     assert watching.answered() == 2 / len(asked), "what no step changes, and what was asked now"
     probe.hits(module.attach(tiny_vlm), asked)
     rest, now, whole = seen
-    torch.testing.assert_close(torch.cat([now, rest]), whole)
+    # Other batches round differently in bfloat16, by a step or two of the largest logits.
+    torch.testing.assert_close(torch.cat([now, rest]), whole, rtol=0.016, atol=2**-7)
 
 
 def test_the_gate_is_fitted_without_the_language_model(tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
