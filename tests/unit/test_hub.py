@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,14 +158,36 @@ def test_what_is_not_there_is_said(name: str, revision: str | None, says: str, h
         hub.find(name, revision)
 
 
-def test_a_hub_that_is_away_or_down_is_said(hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.broken = 503
-    with pytest.raises(HubUnreachable, match=server.url):
-        hub.find(NAME)
-    server.broken = 403
-    with pytest.raises(HubUnreachable, match="HF_TOKEN"):
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "refused .*set HF_TOKEN to an access token that may read it"),
+        (403, "refused .*set HF_TOKEN to an access token that may read it"),
+        (404, "check the spelling"),
+        (429, "too often .*wait some minutes"),
+        (500, "failed .*try again later"),
+        (503, "failed .*try again later"),
+    ],
+)
+def test_an_answer_that_is_an_error_says_what_to_do(
+    status: int, says: str, hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the hub's own code, as proxies and mirrors answer: when a model is looked for, and halfway through it."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the client's own tries
+    kind = ModelNotFound if status == 404 else HubUnreachable
+    server.broken = status
+    with pytest.raises(kind, match=says):
         hub.find(NAME)
     server.broken = None
+    found = hub.find(NAME)
+    server.broken = status
+    with pytest.raises(kind, match=says):
+        hub.download(found)
+    server.broken = None
+    load(Choice(NAME, device="cpu"), hub)
+
+
+def test_a_hub_that_is_away_is_said(hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.find(NAME)
     server.close()
     with pytest.raises(HubUnreachable, match="in part only"):
