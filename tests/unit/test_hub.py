@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from tests.hub_server import COMMIT, GATED, NAME, TOKEN, HubServer, Trouble
+from unlearn_core.data.readers.hub import is_hub_id
 from unlearn_core.vlm.errors import (
     DownloadFailed,
     HubUnreachable,
@@ -21,7 +22,8 @@ from unlearn_core.vlm.errors import (
     UnsupportedFamily,
 )
 from unlearn_core.vlm.hub import Downloaded, Hub
-from unlearn_core.vlm.loading import Choice, load
+from unlearn_core.vlm.loading import Choice, check, load
+from unlearn_core.vlm.presets import PRESETS
 from unlearn_core.vlm.prompt import Prompt
 from unlearn_core.vlm.terminal import progress
 
@@ -223,6 +225,15 @@ def test_what_cannot_be_loaded_is_not_downloaded(
         load(Choice(NAME, device="cpu"), hub)
     assert not server.gets(WEIGHTS)
     assert not server.gets("pytorch_model.bin")
+
+
+def test_presets_are_folders_that_load_or_names_a_hub_may_know() -> None:
+    assert len({preset.title for preset in PRESETS}) == len({preset.model for preset in PRESETS}) == len(PRESETS)
+    for preset in PRESETS:
+        if Path(preset.model).is_absolute():
+            assert check(Choice(preset.model, device="cpu")).chosen
+        else:
+            assert is_hub_id(preset.model)
 
 
 def test_a_model_in_a_folder_asks_nobody(server: HubServer, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
