@@ -55,6 +55,8 @@ def measure(vlm: VLM, request: ForgetRequest, method: str, steps: int, every: fl
         busy, times = carried_out(vlm, request, method, steps, every, Path(temporary))
         quiet = [asked(vlm, request, i) for i in range(len(times))]
         ends = [[step.seconds for step in run.events()] for run in (alone, busy)]
+    if not times:
+        raise SystemExit("The run ended before a question was asked. Please give more --steps, or --every less.")
     longest = max(after - before for before, after in zip(ends[1], ends[1][1:], strict=False))
     return {
         "questions": len(times),
@@ -78,10 +80,12 @@ def main() -> None:
     options = parser.parse_args()
     vlm, request = VLM.load(DEMO), forget_request(["p02"], pictures=6, retain_pictures=1)
     asked(vlm, request, 0)
-    found = {m: measure(vlm, request, m, options.steps, options.every) for m in options.methods}
-    write_result(options.out, "answering", methods=found)
-    for method, numbers in found.items():
-        print(method, {name: round(value, 3) for name, value in numbers.items()})
+    rows: list[dict[str, Any]] = []
+    for method in options.methods:
+        numbers = measure(vlm, request, method, options.steps, options.every)
+        rows.append({"method": method, **{name: round(value, 4) for name, value in numbers.items()}})
+        print(rows[-1], flush=True)
+        write_result(options.out, "answering", rows=rows)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,44 @@ def reading(rows: Sequence[Row]) -> str:
     return markdown(("kind of file", "rows", "own, MB", "whole process, MB"), out)
 
 
+def unloading(rows: Sequence[Row]) -> str:
+    """MiB of the process, load after load."""
+    keys = ("before", "loaded", "unloaded")
+    out = [(row["allocator"], str(row["model"]), str(row["round"]), *(f"{row[k]:.0f}" for k in keys)) for row in rows]
+    return markdown(("allocator", "model, MiB", "round", *keys), out)
+
+
+def answering(rows: Sequence[Row]) -> str:
+    """Seconds of questions with maps, alone and meanwhile, and of the run, alone and with them."""
+    keys = ("question_median_alone", "question_median_meanwhile", "question_worst_meanwhile")
+    whole = ("run_seconds_alone", "run_seconds_with_questions", "questions_seconds_alone")
+    out = [
+        (
+            row["method"].upper(),
+            str(row["questions"]),
+            *(f"{row[k]:.2f}" for k in keys),
+            *(f"{row[k]:.0f}" for k in whole),
+        )
+        for row in rows
+    ]
+    head = ("", "questions", "alone (median)", "meanwhile (median)", "meanwhile (worst)")
+    return markdown((*head, "run alone", "run with them", "all questions alone"), out)
+
+
+def scale(rows: Sequence[Row]) -> str:
+    """Peak memory in MiB and seconds, stage by stage."""
+    stages = list(rows[0]["peak_mib"])
+    out = [
+        (
+            str(row["subjects"]),
+            str(row["pictures"]),
+            *(f"{row['peak_mib'][s]:.0f} ({row['seconds'][s]:.0f} s)" for s in stages),
+        )
+        for row in rows
+    ]
+    return markdown(("subjects", "pictures", *stages), out)
+
+
 def attacks(rows: Sequence[Row]) -> str:
     """What each attack gets back, beside what it must be read with."""
     out = []
@@ -260,6 +298,23 @@ kind with random weights, with 20 steps, two people of 8 pictures.""",
         "Reading files",
         "Most memory (resident, millions of bytes) while 20,000 rows are read and every picture opened: of the reading, and of the process.",
         reading,
+    ),
+    "answering": (
+        "Questions while a run trains",
+        "Seconds of a question with maps, alone and while a run trains in the same process; and of the run, alone and with the questions.",
+        answering,
+    ),
+    "scale": (
+        "Many people and pictures",
+        """Most memory that the process ever had, in MiB, after each stage, and the seconds of the stage, with few steps of training.""",
+        scale,
+    ),
+    "unloading": (
+        "Unloading a model",
+        """Resident memory of the process in MiB, with a small model that another window keeps: *before* the first load, with the large
+one *loaded* and asked, and *unloaded*. In even rounds the model in bfloat16 is loaded and asked first. *not told*: the allocator is
+not asked to give back what is free.""",
+        unloading,
     ),
     **{
         f"options_{name}": (f"Options: {name}", OPTIONS, options)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event, Lock, Thread
 from weakref import WeakValueDictionary
-
-import torch
 
 from components.gallery import Collection, collection_for
 from unlearn_core.bundle import Manifest
 from unlearn_core.methods import Module
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import StudioError
+from unlearn_core.vlm.freeing import give_back
 from unlearn_core.vlm.hub import Downloaded, Hub
 from unlearn_core.vlm.loading import Choice, load
 
@@ -111,33 +111,35 @@ class Seats:
 
     def take(self, session: str | None, seat: Seat) -> None:
         """From now on the session works with this model; if nobody else needs the one before, its memory is given back."""
-        with self._lock:
+        with self._changing():
             self._taken[str(session)] = self._newest = seat
-        self._let_go()
 
     def give_up(self, session: str | None) -> None:
         """The session works with no model; new sessions neither, unless somebody still uses the newest."""
-        with self._lock:
+        with self._changing():
             self._taken[str(session)] = None
             if self._newest not in self._taken.values():
                 self._newest = None
-        self._let_go()
 
     def leave(self, session: str | None) -> None:
         """The session is over."""
-        with self._lock:
+        with self._changing():
             self._taken.pop(str(session), None)
-        self._let_go()
 
-    def _let_go(self) -> None:
-        """Free models that nobody uses now: their modules refer to one another in circles, which are only seen here."""
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Inside, who works with what may change; afterwards the memory of models that nobody uses any more is given back."""
         with self._lock:
-            used = {id(seat) for seat in (self._newest, *self._taken.values())}
-            unused = any(id(seat) not in used for seat in self._alive.values())
+            before = self._used()
+            yield
+            used = self._used()
+            unused = before - used or any(id(seat) not in used for seat in self._alive.values())
         if unused:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            give_back()
+
+    def _used(self) -> set[int]:
+        """By identity, so that nothing is kept alive by it."""
+        return {id(seat) for seat in (self._newest, *self._taken.values()) if seat is not None}
 
     def _run(self, choice: Choice, loading: Loading) -> None:
         with self._one_at_a_time:

@@ -14,6 +14,7 @@ from tests.unit.forgetting import small_request
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods import ALL_METHODS, Fit, Step
 from unlearn_core.methods.options import from_values
+from unlearn_core.methods.progress import Clock
 from unlearn_core.runs import RunDamaged
 from unlearn_core.runs.checkpoints import read_checkpoint, write_checkpoint
 from unlearn_core.vlm import VLM
@@ -71,6 +72,16 @@ def test_a_fit_goes_on_as_if_it_had_never_stopped(
     assert wanted.keys() == made.keys()
     assert all(torch.equal(tensor, made[key]) for key, tensor in wanted.items())
     assert again.report == whole.report
+
+
+def test_steps_count_on_where_more_or_fewer_processes_prepared() -> None:
+    clock = Clock({"read": (8, 2.0), "train": (6, 1.0)})
+    for _ in range(8):
+        clock.step("read")
+    clock.skip("train", 3, 1.0, 7)  # after four units of preparation and three of training
+    rest = [clock.step("train") for _ in range(3)]
+    assert [(step.index, step.total) for step in rest] == [(8, 10), (9, 10), (10, 10)]
+    assert rest[-1].seconds_left == 0.0
 
 
 def test_a_checkpoint_of_another_fit_is_refused(tiny_vlm: VLM, request_: ForgetRequest) -> None:

@@ -207,7 +207,8 @@ def test_mistakes_get_a_sentence(words: tuple[str, ...], run: Run, tiny_folder: 
         ("gd", ("--out", "bundle.zip"), "unlearn export"),
         ("cagul", (), "for the baselines"),
         ("cvf", (), "for the baselines"),
-        ("gd", ("--device-map", "auto"), ""),
+        ("gd", ("--device-map", "auto"), "neither quantised nor spread"),
+        ("npo", ("--quantize", "4bit"), "neither quantised nor spread"),
     ],
 )
 def test_where_weights_cannot_be_shared_it_is_said(
@@ -218,6 +219,24 @@ def test_where_weights_cannot_be_shared_it_is_said(
     assert (status, said) == (2, "")
     assert says in " ".join(told.split())
     assert not Workspace(tmp_path / "w").runs()
+
+
+def test_a_run_goes_on_with_shared_weights_only_where_they_can_be_shared(
+    run: Run, tiny_folder: Path, request_file: Path, tmp_path: Path
+) -> None:
+    workspace, request = Workspace(tmp_path / "w"), load_request(request_file)
+    for method, more, says in (
+        ("cagul", (), "for the baselines"),
+        ("gd", (), "accelerate launch"),
+        ("gd", ("--quantize", "8bit"), "neither quantised nor spread"),
+    ):
+        config = from_values(ALL_METHODS[method].config, {"steps": 2})
+        left = workspace.create(method, "One", request, config, str(tiny_folder))
+        left.set_state(RunState.PAUSED)
+        status, said, told = run("resume", left.folder, "--shard", *more)
+        assert (status, said) == (2, "")
+        assert says in " ".join(told.split())
+        assert left.state is RunState.PAUSED, "it can still go on"
 
 
 def test_control_characters_of_an_answer_do_not_reach_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from tests.hub_server import COMMIT, GATED, NAME, TOKEN, HubServer, Trouble
+from unlearn_core.data.readers.hub import is_hub_id
 from unlearn_core.vlm.errors import (
     DownloadFailed,
     HubUnreachable,
@@ -20,7 +22,8 @@ from unlearn_core.vlm.errors import (
     UnsupportedFamily,
 )
 from unlearn_core.vlm.hub import Downloaded, Hub
-from unlearn_core.vlm.loading import Choice, load
+from unlearn_core.vlm.loading import Choice, check, load
+from unlearn_core.vlm.presets import PRESETS
 from unlearn_core.vlm.prompt import Prompt
 from unlearn_core.vlm.terminal import progress
 
@@ -157,14 +160,36 @@ def test_what_is_not_there_is_said(name: str, revision: str | None, says: str, h
         hub.find(name, revision)
 
 
-def test_a_hub_that_is_away_or_down_is_said(hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.broken = 503
-    with pytest.raises(HubUnreachable, match=server.url):
-        hub.find(NAME)
-    server.broken = 403
-    with pytest.raises(HubUnreachable, match="HF_TOKEN"):
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "refused .*set HF_TOKEN to an access token that may read it"),
+        (403, "refused .*set HF_TOKEN to an access token that may read it"),
+        (404, "check the spelling"),
+        (429, "too often .*wait some minutes"),
+        (500, "failed .*try again later"),
+        (503, "failed .*try again later"),
+    ],
+)
+def test_an_answer_that_is_an_error_says_what_to_do(
+    status: int, says: str, hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the hub's own code, as proxies and mirrors answer: when a model is looked for, and halfway through it."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the client's own tries
+    kind = ModelNotFound if status == 404 else HubUnreachable
+    server.broken = status
+    with pytest.raises(kind, match=says):
         hub.find(NAME)
     server.broken = None
+    found = hub.find(NAME)
+    server.broken = status
+    with pytest.raises(kind, match=says):
+        hub.download(found)
+    server.broken = None
+    load(Choice(NAME, device="cpu"), hub)
+
+
+def test_a_hub_that_is_away_is_said(hub: Hub, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.find(NAME)
     server.close()
     with pytest.raises(HubUnreachable, match="in part only"):
@@ -200,6 +225,15 @@ def test_what_cannot_be_loaded_is_not_downloaded(
         load(Choice(NAME, device="cpu"), hub)
     assert not server.gets(WEIGHTS)
     assert not server.gets("pytorch_model.bin")
+
+
+def test_presets_are_folders_that_load_or_names_a_hub_may_know() -> None:
+    assert len({preset.title for preset in PRESETS}) == len({preset.model for preset in PRESETS}) == len(PRESETS)
+    for preset in PRESETS:
+        if Path(preset.model).is_absolute():
+            assert check(Choice(preset.model, device="cpu")).chosen
+        else:
+            assert is_hub_id(preset.model)
 
 
 def test_a_model_in_a_folder_asks_nobody(server: HubServer, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,15 @@ from torch import Tensor, nn
 
 from unlearn_core.vlm import VLM, Answer, Prompt
 from unlearn_core.vlm.batch import Batch
-from unlearn_core.vlm.errors import BadOption, BadQuestion, ModelNotFound, ModelNotLoadable, UnsupportedFamily
+from unlearn_core.vlm.errors import (
+    BadOption,
+    BadQuestion,
+    CannotQuantize,
+    ModelNotFound,
+    ModelNotLoadable,
+    UnsupportedFamily,
+)
+from unlearn_core.vlm.loading import Choice, check, load
 from unlearn_core.vlm.model import pieces_of
 from unlearn_core.vlm.prompt import MAX_QUESTION
 
@@ -298,6 +308,33 @@ def test_devices_and_precisions_that_are_not_there_are_refused(tiny_folder: Path
         VLM.load(tiny_folder, **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"quantize": "4bit", "shard": True}, "neither quantised nor spread.*leave one of these out"),
+        ({"quantize": "8bit", "shard": True}, "neither quantised nor spread"),
+        ({"device_map": "auto", "shard": True}, "neither quantised nor spread"),
+        ({"shard": True}, "accelerate launch, or leave --shard out"),
+        ({"device_map": "auto"}, "none here. Please leave it out"),
+        ({"device_map": "zigzag"}, "Use 'auto', 'balanced' or 'sequential'"),
+        ({"quantize": "3bit"}, "Use '8bit' or '4bit'"),
+    ],
+)
+@pytest.mark.parametrize("begin", [load, check])
+def test_ways_to_lay_weights_out_that_cannot_be_are_refused(
+    begin: Callable[[Choice], object], wrong: dict[str, Any], says: str, tiny_folder: Path
+) -> None:
+    with pytest.raises(BadOption, match=says):
+        begin(Choice(str(tiny_folder), device="cpu", **wrong))
+
+
+def test_what_quantisation_needs_is_said(tiny_folder: Path) -> None:
+    with pytest.raises(
+        CannotQuantize, match=r"Quantisation needs a .*\. Please (run: pip install|load the model without)"
+    ):
+        load(Choice(str(tiny_folder), device="cpu", quantize="4bit"))
+
+
 @pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder", "not a name", ""])
 def test_unknown_models_are_not_found(name: str) -> None:
     with pytest.raises(ModelNotFound):
@@ -353,6 +390,20 @@ def _no_tokenizer(folder: Path) -> None:
 
 def _broken_config(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "llava", ')
+
+
+def test_code_that_comes_with_a_checkpoint_is_never_run(folder: Path, tmp_path: Path) -> None:
+    """Every file of the checkpoint names it; what loads is transformers' own class for the family, or nothing."""
+    ran = tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w').close()\n\n\nclass Own:\n    pass\n")
+    parts = "Config", "ModelForImageTextToText", "Processor", "ImageProcessor"
+    named = {f"Auto{part}": "own.Own" for part in parts} | {"AutoTokenizer": ["own.Own", None]}
+    for path in folder.glob("*config.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": named}))
+    for begin in (check, load):
+        with suppress(ModelNotLoadable):
+            begin(Choice(str(folder), device="cpu"))
+        assert not ran.exists()
 
 
 DAMAGES = [_cut, _noise, _gone, _pickled, _tensor_missing, _tensor_of_other_shape, _no_tokenizer, _broken_config]

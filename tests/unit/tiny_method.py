@@ -16,6 +16,7 @@ from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.methods.base import Step
 from unlearn_core.methods.checkpoint import Checkpoint
 from unlearn_core.methods.saving import read_module, save_module
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.batch import Batch
 
@@ -70,7 +71,7 @@ class TinyMethod:
     def __init__(self, on_step: Callable[[int], object] = lambda i: None) -> None:
         self.on_step = on_step
 
-    def start(self, vlm: VLM, request: ForgetRequest, config: TinyConfig) -> TinyFit:
+    def start(self, vlm: VLM, request: ForgetRequest, config: TinyConfig, world: World = ALONE) -> TinyFit:
         return TinyFit(self, config)
 
 

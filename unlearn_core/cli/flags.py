@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from unlearn_core.methods.world import World
     from unlearn_core.vlm import VLM
     from unlearn_core.vlm.loading import Choice
 
@@ -69,6 +70,11 @@ def load_model(model: ModelFlags, bundle: Path | None, *, shard: bool = False) -
     with progress() as told:
         vlm = loading.load(replace(choice_of(model), shard=shard), progress=told)
     return vlm if bundle is None else load_bundle(bundle, vlm).attach(vlm)
+
+
+def placed(model: ModelFlags, world: World) -> ModelFlags:
+    """Of several processes each has a device of its own."""
+    return model if world.size == 1 else replace(model, device=str(world.device))
 
 
 def load_asked(asked: AskFlags) -> VLM:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing, nullcontext
-from dataclasses import fields, replace
+from dataclasses import fields
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from unlearn_core.cli.flags import DEMO, Model, load_model
+from unlearn_core.cli.flags import DEMO, Model, load_model, placed
 from unlearn_core.cli.output import shown, watched_steps
 from unlearn_core.cli.runs import WORKSPACE
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from unlearn_core.methods import Fit, Method, Step
+    from unlearn_core.methods.world import World
     from unlearn_core.runs import Run
     from unlearn_core.runs.fitting import Keeper
 
@@ -89,19 +90,18 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
         from unlearn_core.vlm.errors import StorageFailed
 
         if shard:
-            _check_shard(method, out)
+            check_shard(method, out)
         check_trackers(track)
         world = World.launched()
         if out is not None and not out.resolve().parent.is_dir():
             raise StorageFailed(f"There is no folder for '{out}'. Please make it first, or name another file.")
         asked = load_request(request, held=False)
-        placed = model if world.size == 1 else replace(model, device=str(world.device))
-        vlm = load_model(placed, None, shard=shard)
+        vlm = load_model(placed(model, world), None, shard=shard)
         first = world.rank == 0
         run = Workspace(workspace).create(method.name, asked.name, asked, options, vlm.name) if first else None
         told = nullcontext(_nobody) if run is None else tracked(track, run, options)
         with told as tell:
-            fit = carry_out(run, lambda: method.start(vlm, asked, options, world), alone=world.size == 1, tell=tell)
+            fit = carry_out(run, lambda: method.start(vlm, asked, options, world), world, tell)
         world.close()
         if run is None:
             return None
@@ -115,7 +115,7 @@ def _with(method: Method) -> Callable[..., dict[str, Any] | None]:
     return forget
 
 
-def _check_shard(method: Method, out: Path | None) -> None:
+def check_shard(method: Method, out: Path | None = None) -> None:
     """Raises BadOption."""
     from unlearn_core.methods import BASELINES
     from unlearn_core.vlm.errors import BadOption
@@ -137,12 +137,12 @@ def _nobody(step: Step) -> None:
 
 
 def carry_out(
-    run: Run | None, start: Callable[[], Fit], *, alone: bool, tell: Callable[[Step], None] = _nobody
+    run: Run | None, start: Callable[[], Fit], world: World, tell: Callable[[Step], None] = _nobody
 ) -> Fit | None:
-    """Fit, and write the run down as it goes; of several processes the others have no run and write nothing.
+    """Fit, write the run down as it goes, keep checkpoints, and do what the page wants: cancel, or pause, which gives None.
 
-    A process that is alone keeps checkpoints and does what the page wants: cancel, or pause, which gives None. Whatever
-    else ends the fit early is passed on after the run says that it was cancelled, or why it failed.
+    Of several processes the others have no run and write nothing; what the page wants all do together. Whatever else ends
+    the fit early is passed on after the run says that it was cancelled, or why it failed.
     """
     from unlearn_core.runs import RunState
     from unlearn_core.runs.fitting import OFTEN, Keeper, sentence
@@ -151,13 +151,13 @@ def carry_out(
         if run is not None:
             run.set_state(RunState.RUNNING)
         fit = start()
-        keeper = Keeper(run, OFTEN) if run is not None and alone else None
+        keeper = None if run is None else Keeper(run, OFTEN)
         with closing(cast("Generator[Step]", iter(fit))) as steps:
             for step in watched_steps(steps, shown=run is not None):
                 if run is not None:
                     run.append(step)
                 tell(step)
-                if run is not None and keeper is not None and _ends(run, fit, step, keeper):
+                if _ends(fit, step, keeper, world):
                     return None
         if run is not None:
             run.save(fit.module, fit.report)
@@ -170,16 +170,18 @@ def carry_out(
         raise
 
 
-def _ends(run: Run, fit: Fit, step: Step, keeper: Keeper) -> bool:
+def _ends(fit: Fit, step: Step, keeper: Keeper | None, world: World) -> bool:
     """Keep what is due, and do what is wanted of the run: whether it ends here. To be cancelled is like Ctrl-C."""
+    from unlearn_core.runs.fitting import agreed
     from unlearn_core.runs.run import Wish
 
-    wish = run.wish()
+    wish = agreed(None if keeper is None else keeper.run.wish(), step, world)
     if wish is Wish.CANCEL:
         raise KeyboardInterrupt
-    if step.index < step.total and (wish or keeper.due):
+    if step.index == step.total:  # there is nothing to go on with
+        return False
+    if keeper is not None and (wish or keeper.due):
         keeper.keep(fit)
         if wish:
-            run.set_state(wish.end)
-            return True
-    return False
+            keeper.run.set_state(wish.end)
+    return wish is not None

@@ -83,7 +83,8 @@ class Fit(Protocol):
         """To be called before iterating: prepare as ever, then go on after the step that the checkpoint was taken at.
 
         On the CPU of one machine the result is that of a fit that never stopped, to the last bit. Of several processes
-        at one fit none can be restored.
+        at one fit all are restored from the checkpoint of any: it is the same in all. Another number of them goes on up
+        to rounding.
         """
         ...
 

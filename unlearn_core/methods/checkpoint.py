@@ -102,7 +102,7 @@ class Course:
         self.rng.bit_generator.state = values["random"]
         for name, other in self.others.items():
             other.load_state_dict(_under(tensors, f"{name}.") | values[name])
-        self.clock.skip(self.phase, self.done, values["seconds"])
+        self.clock.skip(self.phase, self.done, values["seconds"], checkpoint.step)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Any]:

@@ -22,9 +22,13 @@ class Clock:
         """Since the fit began, without the time in which it stood still."""
         return time.monotonic() - self.began
 
-    def skip(self, phase: str, count: int, seconds: float) -> None:
-        """Count units of a phase that were done before, when the fit had taken `seconds`."""
-        self.index += count
+    def skip(self, phase: str, count: int, seconds: float, index: int) -> None:
+        """Count units of a phase that were done before, when the fit had taken `seconds` and come to `index`.
+
+        What comes before the phase may be in more units now or in fewer, if there are fewer processes or more.
+        """
+        self.total += index - self.index - count
+        self.index = index
         self.done += count * self.plan[phase][1]
         self.began -= seconds
 

@@ -110,6 +110,12 @@ class World:
                 value.zero_()
         self.add(values)
 
+    def first(self, number: int) -> int:
+        """The first process's number, in all of them."""
+        told = torch.tensor(number)
+        self.agree([told])
+        return int(told)
+
     def totals(self, parts: Mapping[str, Tensor]) -> dict[str, float]:
         """Numbers of the whole batch by name, from each process's part of them."""
         values = [part.detach().double() for part in parts.values()]

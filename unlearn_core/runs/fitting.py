@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any, cast
 
 from unlearn_core.methods.base import Fit, Method, Module, Step
+from unlearn_core.methods.world import ALONE, World
 from unlearn_core.runs.run import Run, RunState, Status, Wish
 from unlearn_core.runs.tracking import Tracker, tracked
 from unlearn_core.vlm import VLM
@@ -24,6 +25,8 @@ SHARE = 0.05
 """Most of the time that checkpoints should take; of a large module they are written less often, ... [ours]"""
 SELDOM = 60
 """... but no more seldom than in so many times `OFTEN` seconds."""
+WISHES = (None, *Wish)
+"""As numbers, which processes can exchange."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ def carry_out(
     method: Method,
     config: Any,
     *,
+    world: World = ALONE,
     wish: Callable[[], Wish | None] = lambda: None,
     watch: Callable[[Step], None] = lambda step: None,
     trackers: Sequence[Tracker] = (),
@@ -69,6 +73,7 @@ def carry_out(
 
     Args:
         run: one that this process holds; its final state is for the caller to write.
+        world: of several processes this is the first, and the others `go_along`.
         wish: what the caller wants now, asked after each step; what others want stands in the run's folder.
         watch: is told each new step. trackers: are told the numbers of each.
         often: least seconds between two checkpoints; 0 for one after each step.
@@ -85,7 +90,7 @@ def carry_out(
                 track(step)
                 watch(step)
 
-            return _carry_out(run, vlm, method, config, lambda: wish() or run.wish(), note, often)
+            return _carry_out(run, vlm, method, config, world, lambda: wish() or run.wish(), note, often)
     except KeyboardInterrupt:
         return Status(Wish.CANCEL.end), None
     except BaseException as error:  # whatever a method raises, the next run must still be able to go
@@ -98,26 +103,23 @@ def _carry_out(
     vlm: VLM,
     method: Method,
     config: Any,
+    world: World,
     wish: Callable[[], Wish | None],
     note: Callable[[Step], None],
     often: float,
 ) -> tuple[Status, Module | None]:
-    if early := wish():
+    if world.size == 1 and (early := wish()):
         return Status(early.end), None
     run.set_state(RunState.RUNNING)
-    request, checkpoint = run.request(), run.checkpoint()
-    known = 0 if checkpoint is None else checkpoint.step
+    fit, known = _taken_up(run, vlm, method, config, world)
     run.take_up(known)
-    fit = method.start(vlm, request, config)
-    if checkpoint is not None:
-        fit.restore(checkpoint)
     keeper = Keeper(run, often)
     # `Fit` promises that its iterator can be closed; the type Iterator cannot say so.
     with closing(cast(Generator[Step], iter(fit))) as steps:
         for step in steps:
-            if step.index > known:  # steps of the preparation that is done again stand there already
+            if step.losses or not known:  # steps of the preparation that is done again stand there already
                 note(step)
-            wanted = wish()
+            wanted = agreed(wish(), step, world)
             if wanted is Wish.CANCEL:
                 return Status(wanted.end), None
             if step.index < step.total and (wanted or keeper.due):  # after the last step there is nothing to go on with
@@ -126,6 +128,33 @@ def _carry_out(
                     return Status(wanted.end), None
     run.save(fit.module, fit.report)
     return Status(RunState.DONE), fit.module
+
+
+def go_along(run: Run, vlm: VLM, method: Method, config: Any, world: World) -> None:
+    """What the other processes of a fit do: its steps from the same checkpoint, and nothing is written. Whatever goes wrong is raised."""
+    fit, _ = _taken_up(run, vlm, method, config, world)
+    with closing(cast(Generator[Step], iter(fit))) as steps:
+        for step in steps:
+            wanted = agreed(None, step, world)
+            if wanted is Wish.CANCEL or (wanted and step.index < step.total):
+                return
+
+
+def _taken_up(run: Run, vlm: VLM, method: Method, config: Any, world: World) -> tuple[Fit, int]:
+    """The fit that a run's folder asks for, and the step after which it goes on."""
+    request, checkpoint = run.request(), run.checkpoint()
+    fit = method.start(vlm, request, config, world)
+    if checkpoint is None:
+        return fit, 0
+    fit.restore(checkpoint)
+    return fit, checkpoint.step
+
+
+def agreed(wish: Wish | None, step: Step, world: World) -> Wish | None:
+    """What the first process wants after a step, so that all end together: they train in step, but prepare each at its own pace."""
+    if world.size > 1 and not step.losses:
+        return None
+    return WISHES[world.first(WISHES.index(wish))]
 
 
 def sentence(error: BaseException) -> str:

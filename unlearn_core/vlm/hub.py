@@ -211,25 +211,21 @@ class Hub:
                 f"'{name}' has no revision '{revision}'. Please give a branch, a tag or a commit, or none."
             ) from error
         except (RepositoryNotFoundError, HFValidationError) as error:
-            raise ModelNotFound(
-                f"No model was found at '{name}': there is no such folder here, and none by that name for you at {site}. "
-                "Please check the spelling; for a private model, set HF_TOKEN to an access token."
-            ) from error
-        except LocalEntryNotFoundError as error:
-            raise _unreachable(name, site) from error
+            raise _not_found(name, site) from error
+        except (LocalEntryNotFoundError, RevisionResolutionError) as error:
+            # The client says both of a hub that is away and of one that answers with an error.
+            answer = error.__cause__
+            refused = isinstance(answer, HfHubHTTPError)
+            raise (_refused(name, site, answer) if refused else _unreachable(name, site)) from error
         except EntryNotFoundError as error:
             raise ModelNotLoadable(
                 f"'{name}' holds no model that can be loaded here: {CONFIG} is missing. "
                 "Please choose one in Hugging Face format."
             ) from error
-        except (RevisionResolutionError, OfflineModeIsEnabled) as error:
+        except OfflineModeIsEnabled as error:
             raise _unreachable(name, site) from error
         except HfHubHTTPError as error:
-            status = error.response.status_code
-            raise HubUnreachable(
-                f"{site} refused to give '{name}' (status {status}). "
-                f"Please {'check the access token in HF_TOKEN' if status in (401, 403) else 'try again later'}."
-            ) from error
+            raise _refused(name, site, error) from error
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise StorageFailed(
@@ -238,6 +234,27 @@ class Hub:
             raise _broken_off(name) from error
         except HTTPError as error:
             raise _broken_off(name) from error
+
+
+def _not_found(name: str, site: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"No model was found at '{name}': there is no such folder here, and none by that name for you at {site}. "
+        "Please check the spelling; for a private model, set HF_TOKEN to an access token."
+    )
+
+
+def _refused(name: str, site: str, error: HfHubHTTPError) -> ModelNotFound:
+    """What is said of an answer that is an error, by its status alone."""
+    status = error.response.status_code
+    if status == 404:
+        return _not_found(name, site)
+    if status in (401, 403):
+        why = "refused to give", "Please set HF_TOKEN to an access token that may read it."
+    elif status == 429:
+        why = "was asked too often for", "Please wait some minutes; with an access token in HF_TOKEN more is allowed."
+    else:
+        why = "failed to give", "Please try again later: what came whole is kept."
+    return HubUnreachable(f"{site} {why[0]} '{name}' (status {status}). {why[1]}")
 
 
 def _unreachable(name: str, site: str) -> HubUnreachable:

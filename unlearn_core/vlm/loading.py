@@ -160,6 +160,8 @@ def _placed(family: Family, choice: Choice, place: Place) -> dict[str, Any]:
 
 def _place(choice: Choice) -> Place:
     """Raises BadOption, CannotQuantize."""
+    if choice.shard and (choice.quantize is not None or choice.device_map is not None):
+        raise BadOption("Weights that processes share are neither quantised nor spread. Please leave one of these out.")
     device = _device(choice.device)
     dtype = _dtype(choice.dtype, device)
     if choice.quantize is not None:
@@ -169,8 +171,6 @@ def _place(choice: Choice) -> Place:
         raise BadOption(f"There is no device map '{choice.device_map}'. Use 'auto', 'balanced' or 'sequential'.")
     if choice.device_map is not None and device.type != "cuda":
         raise BadOption("A device map lays a model over GPUs, and there is none here. Please leave it out.")
-    if choice.shard and (choice.quantize is not None or choice.device_map is not None):
-        raise BadOption("Weights that processes share are neither quantised nor spread. Please leave one of these out.")
     return Place(device, dtype, choice.device_map is not None, sharding.processes() if choice.shard else 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from accelerate.tracking import GeneralTracker
 
 from tests.unit.tiny_method import TinyConfig, TinyMethod, load_tiny, until
 from unlearn_core.data.example import ForgetRequest
-from unlearn_core.runs import RunState, Worker, Workspace
-from unlearn_core.runs.tracking import check_trackers
+from unlearn_core.methods.base import Step
+from unlearn_core.runs import Run, RunState, Worker, Workspace
+from unlearn_core.runs.tracking import TRACKERS, check_trackers, tracked
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadOption
 
@@ -58,6 +60,22 @@ def test_trackers_hear_numbers_and_one_that_fails_is_given_up(
     assert weak.told == [begin, losses[0]]
     assert "(Notes) failed (ConnectionError)" in caplog.text
     assert "Mira" not in caplog.text
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_a_tracker_whose_package_is_there_writes_what_it_is_told(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tracker itself, through accelerate, and no server."""
+    pytest.importorskip(name)
+    monkeypatch.chdir(tmp_path)
+    for variable, value in {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path), "TRACKIO_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(variable, value)
+    with tracked([name], run, TinyConfig()) as tell:
+        tell(Step("fit", 1, 2, {"refusal": 0.5}, forget=1.0, retain=0.75))
+        tell(Step("fit", 2, 2, {"refusal": 0.25}))
+    assert "failed" not in caplog.text
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and run.id in str(path)]
 
 
 def test_only_known_trackers_whose_package_is_there_are_taken() -> None:

@@ -52,6 +52,10 @@ class Adversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.known, self.centres, self.scale = state["known"], state.get("centres"), state.get("scale")
 
+    def means(self) -> list[Tensor]:
+        """What it has learned so far."""
+        return [tensor for tensor in (self.centres, self.scale) if tensor is not None]
+
     def _follow(self, x: Float[Tensor, "b f"], labels: Int[Tensor, " b"]) -> Float[Tensor, "c f"]:
         """Move the means of the subjects that are in the batch: all the way at first sight, then a fifth of it."""
         centres = x.mean(0).repeat(len(self.known), 1) if self.centres is None else self.centres.clone()

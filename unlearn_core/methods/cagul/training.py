@@ -130,6 +130,9 @@ class Training:
         self.optimiser.zero_grad()
         torch.stack([weights.get(k, 1.0) * v for k, v in losses.items()]).sum().backward()
         self.world.add_gradients(self.parameters)
+        if self.adversary is not None:
+            # Each process read the same pictures in batches of its own, and a checkpoint holds one state for all.
+            self.world.agree(self.adversary.means())
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()

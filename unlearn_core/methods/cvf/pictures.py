@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
 from unlearn_core.data.region import Region, blurred, without
+from unlearn_core.data.stored import StoredPicture
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import pool
 from unlearn_core.methods.spilling import Parts, Spilling
@@ -128,7 +130,7 @@ def _away(
     """
     each = {i: i for i in range(len(going))}
     if config.reference == "blurred":
-        return [rest[i] if i in rest else blurred(image) for i, image in enumerate(going)], each
+        return [rest[i] if i in rest else _blurred(image) for i, image in enumerate(going)], each
     if config.reference == "stranger":
         if not request.strangers and len(rest) < len(going):
             raise BadRequest(
@@ -140,3 +142,8 @@ def _away(
             "The reference 'base' needs a base checkpoint. Please name one, or choose 'stranger' or 'blurred'."
         )
     return [], each
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    """Of a picture that stays in its file nothing is held either."""
+    return StoredPicture(image.size, partial(blurred, image)) if isinstance(image, StoredPicture) else blurred(image)
