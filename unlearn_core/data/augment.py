@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from unlearn_core.data.region import Region
+
 LONGEST = 1024
 """Pixels of the longer side, at most."""
 SOMETIMES = 0.5
@@ -105,6 +107,31 @@ def augment(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         out = cover(out, rng)
     out = noise(out, rng)
     return jpeg(out, rng) if rng.random() < SOMETIMES else out
+
+
+def beside(one: Image.Image, other: Image.Image, rng: np.random.Generator) -> tuple[Image.Image, Region]:
+    """Two pictures side by side in one of the first one's size, and the half where the first one is.
+
+    Each is shrunk to 55 to 80 % and what is too wide is cut off, so that what is in the middle is whole; around it is plain
+    ground of its mean colour. Either may be left.
+    """
+    one, other = _handy(one), _handy(other)
+    (w, h), first = one.size, rng.random() < 0.5
+    out = Image.new("RGB", (w, h))
+    for place, image in zip((0, w // 2), (one, other) if first else (other, one), strict=True):
+        out.paste(_narrow(image, (w - w // 2, h), rng), (place, 0))
+    return out, Region(0, 0, 0.5, 1) if first else Region(0.5, 0, 1, 1)
+
+
+def _narrow(image: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
+    """The middle of a picture, shrunk so that its height is 55 to 80 % of this one, on plain ground."""
+    (w, h), factor = size, rng.uniform(0.55, 0.8) * size[1] / image.height
+    small = image.resize(
+        (max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.BILINEAR
+    )
+    ground = Image.new("RGB", size, image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)))
+    ground.paste(small, ((w - small.width) // 2, int(rng.integers(h - small.height + 1))))
+    return ground
 
 
 def _handy(image: Image.Image) -> Image.Image:

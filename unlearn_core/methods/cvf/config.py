@@ -104,6 +104,14 @@ class CvfConfig:
         low=0.0,
         high=10000.0,
     )
+    company: int = option(
+        60,
+        "Pictures in company",
+        "How many further pictures are made in which somebody retained stands beside a forgotten subject, who is unlearned there too; 0 is off. [ours]",
+        low=0,
+        high=10000,
+        step=1,
+    )
     forget_batch: int = option(
         8, "Forget pictures", "Pictures of the forget set per step. [ours]", low=1, high=512, step=1
     )

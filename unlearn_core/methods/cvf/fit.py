@@ -16,6 +16,7 @@ from torch import Tensor
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.base import Step
 from unlearn_core.methods.checkpoint import Course, Resumable
+from unlearn_core.methods.company import in_company
 from unlearn_core.methods.cvf.config import CvfConfig
 from unlearn_core.methods.cvf.features import Pooling
 from unlearn_core.methods.cvf.losses import Losses
@@ -36,6 +37,8 @@ from unlearn_core.vlm.room import in_batches, within_memory
 READ, REST = "Reading pictures", "Asking about the rest of the pictures"
 SPACE, TRAIN = "Finding the null spaces", "Training the visual module"
 PROBES = 32
+COMPANY = 2
+"""Sets the generator of pictures in company apart from that of the fit."""
 
 
 class CvfFit(Resumable):
@@ -65,7 +68,9 @@ class CvfFit(Resumable):
         )
         for moments in (stored.kept, stored.gone):
             moments.check({name: layer.in_features for name, layer in self.student.layers.items()})
-        self.pictures = Pictures.of(request, config)
+        # What is asked and probed is the request as it came; unlearned is also what it shows in company.
+        self.wide = in_company(request, config.company, np.random.default_rng((config.seed, COMPANY)))
+        self.pictures = Pictures.of(self.wide, config)
         self.rest = Rest(vlm, request, config.seed)
         shown = bool(self.pictures.groups[STAYING])
         if not shown and not stored.kept.layers:
@@ -116,7 +121,7 @@ class CvfFit(Resumable):
         pooling = self._note_features()
         self._constrain(going)
         yield clock.step(SPACE)
-        request = replace(self.request, retain=(*self.request.retain, *self.rest.found))
+        request = replace(self.wide, retain=(*self.request.retain, *self.rest.found))
         losses = Losses(self.student, request, self.config, self.pictures, pooling, self.rng, self.world)
         yield from within_memory(self._train(losses, clock))
         self._measure_drift()
