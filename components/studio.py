@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,9 @@ from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
 from unlearn_core.runs.tracking import check_trackers
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.errors import BadRequest, StudioError
+from unlearn_core.vlm.errors import BadRequest, StorageFailed, StudioError
+
+log = logging.getLogger(__name__)
 
 ORIGINAL = "original"
 IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
@@ -58,11 +61,19 @@ class Studio:
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._lock = Lock()
+        self._sweep()
 
     def close(self) -> None:
         """Pause the fit that is going and those that wait: they can be resumed, from the page Runs."""
         self.errands.close()
         self.worker.close()
+
+    def _sweep(self) -> None:
+        """What killed programs left half written goes; a workspace that can only be looked at is no obstacle."""
+        try:
+            self.workspace.sweep()
+        except StorageFailed as error:
+            log.warning("What was left half written could not be removed from the workspace. %s", error)
 
     # -- the session's model ------------------------------------------------------------------------------------------
 
