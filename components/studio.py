@@ -11,6 +11,8 @@ from threading import Lock
 
 from gradio.context import LocalContext
 
+from components.doors.blocks import ONLY_OPERATORS
+from components.doors.roles import is_operator
 from components.gallery import Collection
 from components.seats import Seat, Seats
 from components.session import Desk
@@ -199,15 +201,17 @@ class Studio:
 
     def gold(self, folder: str, subjects: Sequence[str]) -> VLM | None:
         """A model that was never taught about these subjects, loaded when it is first wanted: that of the collection, or
-        the one in a folder.
+        the one in a folder, which only operators may name.
 
         Raises:
-            BadRequest: there is no such folder. Others as for loading any model.
+            BadRequest: there is no such folder, or it is a viewer who names one. Others as for loading any model.
         """
         known = self.collection.retain_only(subjects)
         path = str(known) if known is not None else folder.strip()
         if not path:
             return None
+        if known is None and not is_operator(LocalContext.request.get(None)):
+            raise BadRequest(ONLY_OPERATORS)
         if not Path(path).is_dir():
             raise BadRequest("There is no such folder. Please give the folder of the retain-only model, or nothing.")
         return self.seat.gold(path)
