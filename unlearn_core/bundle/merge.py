@@ -100,8 +100,16 @@ def _merged(state: dict[str, Tensor], changes: dict[str, Change]) -> dict[str, T
 
 def _card(vlm: VLM, changes: Iterable[str], title: str, limits: Sequence[str]) -> str:
     reading = [name.startswith(f"{vlm.family.language}.") for name in changes]
-    base = public_name(base_of(vlm).name)
-    return merged_card(title, base, fingerprint(vlm), limits, seeing=not all(reading), reading=any(reading))
+    base = base_of(vlm)
+    return merged_card(
+        title,
+        public_name(base.name),
+        fingerprint(vlm),
+        base.license,
+        limits,
+        seeing=not all(reading),
+        reading=any(reading),
+    )
 
 
 def _original(vlm: VLM) -> Path:
