@@ -33,6 +33,7 @@ def _serve(options: argparse.Namespace) -> None:
     """Raises StudioError."""
     from components.build import build, launch
     from components.doors import admitted
+    from unlearn_core.vlm.ceiling import limit_memory
     from unlearn_core.vlm.loading import DEMO, Choice, load
     from unlearn_core.vlm.terminal import progress
 
@@ -44,6 +45,8 @@ def _serve(options: argparse.Namespace) -> None:
         quantize=options.quantize,
         device_map=options.device_map,
     )
+    if options.memory_limit is not None:
+        limit_memory(options.memory_limit)
     accounts = admitted(options.host, options.auth, options.open_to_anyone)
     port = _free_port(options.host, options.port)
     with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
@@ -94,6 +97,12 @@ def _options() -> argparse.Namespace:
         help="language model in fewer bits; needs a GPU and the extra 'quantize'",
     )
     parser.add_argument("--device-map", choices=["auto", "balanced", "sequential"], help="lay the model over all GPUs")
+    parser.add_argument(
+        "--memory-limit",
+        type=float,
+        metavar="GB",
+        help="main memory that the studio may take; what needs more is refused with a sentence (default: all there is)",
+    )
     parser.add_argument(
         "--track",
         nargs="+",
