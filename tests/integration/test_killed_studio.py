@@ -18,10 +18,13 @@ from components.studio import ORIGINAL, RUN
 from tests.e2e.driving import MODEL, Server
 from tests.e2e.stored import request_about, store
 from tests.unit.tiny_method import until
+from unlearn_core.comparison import standing
 from unlearn_core.runs import Run, RunState
 from unlearn_core.vlm import VLM
 
 PLANTED = b"planted-half-upload"
+WAITED = 120
+"""Seconds; on a machine that has nothing else to do each takes one or two."""
 
 
 class Studio:
@@ -64,16 +67,16 @@ def begin(visitor: Visitor, function: str, *data: Any) -> None:
 def test_what_was_answered_before_a_kill_is_not_asked_again(studio: Studio) -> None:
     asked = (studio.ref, NOBODY, [], "", False)
     begin(studio.visitor("refresh_1"), "_run", *asked)
-    until(lambda: (path := studio.kept("before-*.jsonl")) is not None and path.stat().st_size)
+    until(lambda: (path := studio.kept("before-*.jsonl")) is not None and path.stat().st_size, WAITED)
     studio.kill_and_start()
     path = studio.kept("before-*.jsonl")
     assert path is not None
     answered = path.read_bytes().splitlines(keepends=True)
     whole = b"".join(line for line in answered if line.endswith(b"\n"))
     visitor = studio.visitor("refresh_1")
-    told = str(visitor.call("_run", *asked))
+    visitor.call("_run", *asked)
     assert visitor.warnings == []
-    assert "A answers" in told
+    assert standing(studio.run) is not None, "the comparison came to its end"
     assert path.read_bytes().startswith(whole)
     assert studio.kept("after-*.jsonl") is not None
 
@@ -81,7 +84,7 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(studio: Studio) -> N
 def test_attacks_that_were_done_before_a_kill_are_there_and_others_go_again(studio: Studio) -> None:
     names = ["phrasings", "personas"]
     begin(studio.visitor("refresh_2"), "_attack", [studio.ref], [], names, "quick", "", 0)
-    until(lambda: studio.kept("attack-phrasings.json"))
+    until(lambda: studio.kept("attack-phrasings.json"), WAITED)
     studio.kill_and_start()
     first, second = studio.kept("attack-phrasings.json"), studio.kept("attack-personas.json")
     assert first is not None
@@ -90,7 +93,7 @@ def test_attacks_that_were_done_before_a_kill_are_there_and_others_go_again(stud
     made = first.read_bytes()
     visitor = studio.visitor("refresh_2")
     begin(visitor, "_attack", [studio.ref], [], names[1:], "quick", "", 0)
-    until(lambda: studio.kept("attack-personas.json"))
+    until(lambda: studio.kept("attack-personas.json"), WAITED)
     assert first.read_bytes() == made
     assert visitor.warnings == []
 
@@ -107,7 +110,7 @@ def test_what_was_half_brought_before_a_kill_is_gone_after_it(studio: Studio, tm
     head += "Content-Disposition: form-data; name=files; filename=half.png\r\n\r\n"
     with socket.create_connection((host, int(port))) as line:
         line.sendall(head.encode() + PLANTED * 20_000)
-        until(half)
+        until(half, WAITED)
         studio.kill_and_start()
     assert half() == []
     assert len(list(studio.server.temporary.iterdir())) == 1, "the folder of the studio that is open now"
