@@ -65,11 +65,13 @@ demo-model: .venv/.installed
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo $(ARGS)
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only $(ARGS)
 
-# What the tests ran with. CPU builds of torch carry a local version, which an index may not have: pin on the platform that you serve.
+# What the tests ran with. The versions are given, so that pip has nothing to search, and it reports the hash of each file.
 
-constraints: .venv/.installed-trust
-	$(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
-		--no-emit-trusted-host --no-emit-find-links --output-file constraints.txt pyproject.toml
+constraints: .venv/.installed-dev
+	$(BIN)/python -m pip list --exclude-editable --format=freeze > .venv/versions.txt
+	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --constraint .venv/versions.txt \
+		--report .venv/report.json .
+	$(BIN)/python .ci/pin.py .venv/report.json > constraints.txt
 
 # Strict: without it, pip-audit calls an environment clean of which it could look up nothing. Indexes know no local versions.
 audit: .venv/.installed-trust

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 PORTS = 50
@@ -16,39 +14,47 @@ PORTS = 50
 
 def main() -> int:
     options = _options()
-    temporary = tempfile.mkdtemp(prefix="vlm-unlearning-studio-")
-    _private(temporary, options.offline)
+    _private(options.offline)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        from components.build import build, launch
-        from components.doors import admitted
-        from unlearn_core.vlm.errors import StudioError
-        from unlearn_core.vlm.loading import DEMO, Choice, load
-        from unlearn_core.vlm.terminal import progress
+    from unlearn_core.runs.scratch import scratch
+    from unlearn_core.vlm.errors import StudioError
 
-        choice = Choice(
-            model=options.model or str(DEMO),
-            revision=options.revision,
-            device=options.device,
-            dtype=options.dtype,
-            quantize=options.quantize,
-            device_map=options.device_map,
-        )
-        try:
-            accounts = admitted(options.host, options.auth, options.open_to_anyone)
-            port = _free_port(options.host, options.port)
-            with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
-                page, studio = build(choice, load(choice, progress=told), options.workspace, options.track)
-            try:
-                launch(page, options.host, port, accounts, mcp=options.mcp)
-            finally:
-                studio.close()
-        except StudioError as error:
-            print(error, file=sys.stderr)
-            return 2
-        return 0
+    try:
+        with scratch() as temporary:
+            os.environ["GRADIO_TEMP_DIR"] = str(temporary)
+            _serve(options)
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Raises StudioError."""
+    from components.build import build, launch
+    from components.doors import admitted
+    from unlearn_core.vlm.ceiling import limit_memory
+    from unlearn_core.vlm.loading import DEMO, Choice, load
+    from unlearn_core.vlm.terminal import progress
+
+    choice = Choice(
+        model=options.model or str(DEMO),
+        revision=options.revision,
+        device=options.device,
+        dtype=options.dtype,
+        quantize=options.quantize,
+        device_map=options.device_map,
+    )
+    if options.memory_limit is not None:
+        limit_memory(options.memory_limit)
+    accounts = admitted(options.host, options.auth, options.open_to_anyone)
+    port = _free_port(options.host, options.port)
+    with progress() as told:  # nothing here may hold the model: who loads another one wants its memory back
+        page, studio = build(choice, load(choice, progress=told), options.workspace, options.track)
+    try:
+        launch(page, options.host, port, accounts, mcp=options.mcp)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        studio.close()
 
 
 def _options() -> argparse.Namespace:
@@ -92,6 +98,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--device-map", choices=["auto", "balanced", "sequential"], help="lay the model over all GPUs")
     parser.add_argument(
+        "--memory-limit",
+        type=float,
+        metavar="GB",
+        help="main memory that the studio may take; what needs more is refused with a sentence (default: all there is)",
+    )
+    parser.add_argument(
         "--track",
         nargs="+",
         default=[],
@@ -109,12 +121,11 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _private(temporary: str, offline: bool) -> None:
-    """No telemetry, files and uploads for our own eyes. The hub is asked only when somebody chooses a model that is there."""
+def _private(offline: bool) -> None:
+    """No telemetry, files for our own eyes. The hub is asked only when somebody chooses a model that is there."""
     os.umask(0o077)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["GRADIO_TEMP_DIR"] = temporary
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -47,11 +47,12 @@ def state_chip(state: RunState) -> str:
     return html.chip(*_STATES[state])
 
 
-def progress(run: Run, state: RunState, message: str, steps: list[Step]) -> str:
+def progress(run: Run, state: RunState, message: str, steps: list[Step], ahead: int = 0) -> str:
+    """A bar with what is being done; `ahead` fits go before one that waits."""
     last = steps[-1] if steps else None
     share = 1.0 if state is RunState.DONE else last.index / last.total if last else 0.0
     doing = {
-        RunState.QUEUED: "Waits for the run before it.",
+        RunState.QUEUED: _turn(ahead),
         RunState.RUNNING: f"{last.phase}, {last.index} of {last.total}, about {lasting(last.seconds_left)} left"
         if last
         else "Starting …",
@@ -79,6 +80,12 @@ def progress(run: Run, state: RunState, message: str, steps: list[Step]) -> str:
         f'<div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
         f'<i style="width:{share:.1%}"></i></div><p class="doing">{escape(doing)}</p><p class="probed">{probed}</p></div>'
     )
+
+
+def _turn(ahead: int) -> str:
+    if ahead == 0:  # another program's, whose queue is not known here, or one that is just about to start
+        return "Waits for its turn."
+    return f"Waits for its turn: {ahead} {'run goes' if ahead == 1 else 'runs go'} before it."
 
 
 def report(report: dict[str, Any]) -> str:

@@ -197,7 +197,8 @@ class RunsPage:
 
     def _one(self, run: Run, seen: str) -> dict[Any, Any]:
         status, steps = run.status, run.events()
-        now = f"{run.id} {status.state} {len(steps)} {run.info.title}"
+        ahead = self.studio.worker.ahead(run.id)
+        now = f"{run.id} {status.state} {ahead} {len(steps)} {run.info.title}"
         if now == seen:
             return {self.seen: seen}
         state, done = status.state, status.state is RunState.DONE
@@ -205,7 +206,7 @@ class RunsPage:
             self.chosen: run.id,
             self.seen: now,
             self.one: gr.Column(visible=True),
-            self.progress: fits.progress(run, state, status.message, steps),
+            self.progress: fits.progress(run, state, status.message, steps, ahead),
             self.report: fits.report(run.report()) if done else "",
             self.compare: gr.Button(visible=done and self.studio.fits(run)),
             self.again: gr.Button(visible=run.info.method in ALL_METHODS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from threading import Lock
 
 from gradio.context import LocalContext
 
+from components.doors.blocks import ONLY_OPERATORS
+from components.doors.roles import is_operator
 from components.gallery import Collection
 from components.seats import Seat, Seats
 from components.session import Desk
@@ -29,7 +32,9 @@ from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
 from unlearn_core.runs.tracking import check_trackers
 from unlearn_core.vlm import VLM
-from unlearn_core.vlm.errors import BadRequest, StudioError
+from unlearn_core.vlm.errors import BadRequest, StorageFailed, StudioError
+
+log = logging.getLogger(__name__)
 
 ORIGINAL = "original"
 IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
@@ -58,11 +63,19 @@ class Studio:
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._lock = Lock()
+        self._sweep()
 
     def close(self) -> None:
         """Pause the fit that is going and those that wait: they can be resumed, from the page Runs."""
         self.errands.close()
         self.worker.close()
+
+    def _sweep(self) -> None:
+        """What killed programs left half written goes; a workspace that can only be looked at is no obstacle."""
+        try:
+            self.workspace.sweep()
+        except StorageFailed as error:
+            log.warning("What was left half written could not be removed from the workspace. %s", error)
 
     # -- the session's model ------------------------------------------------------------------------------------------
 
@@ -188,15 +201,17 @@ class Studio:
 
     def gold(self, folder: str, subjects: Sequence[str]) -> VLM | None:
         """A model that was never taught about these subjects, loaded when it is first wanted: that of the collection, or
-        the one in a folder.
+        the one in a folder, which only operators may name.
 
         Raises:
-            BadRequest: there is no such folder. Others as for loading any model.
+            BadRequest: there is no such folder, or it is a viewer who names one. Others as for loading any model.
         """
         known = self.collection.retain_only(subjects)
         path = str(known) if known is not None else folder.strip()
         if not path:
             return None
+        if known is None and not is_operator(LocalContext.request.get(None)):
+            raise BadRequest(ONLY_OPERATORS)
         if not Path(path).is_dir():
             raise BadRequest("There is no such folder. Please give the folder of the retain-only model, or nothing.")
         return self.seat.gold(path)

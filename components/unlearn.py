@@ -202,7 +202,8 @@ class UnlearnPage:
             return self._nothing()
         run = self.studio.workspace.run(run_id)
         status, steps = run.status, run.events()
-        now = f"{run_id} {status.state} {len(steps)}"
+        ahead = self.studio.worker.ahead(run_id)
+        now = f"{run_id} {status.state} {ahead} {len(steps)}"
         if now == seen:
             return {self.seen: seen}
         done, over = status.state is RunState.DONE, status.state.over
@@ -211,7 +212,7 @@ class UnlearnPage:
             self.seen: now,
             self.armed: False,
             self.timer: gr.Timer(active=not over),
-            self.progress: fits.progress(run, status.state, status.message, steps),
+            self.progress: fits.progress(run, status.state, status.message, steps, ahead),
             self.charts: gr.Column(visible=bool(steps)),
             self.report: fits.report(run.report()) if done else "",
             self.cancel: gr.Button("Cancel", visible=not over, interactive=True),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import gradio as gr
+
 from unlearn_core.accounts import Role
 
 _VIEWER = """
@@ -26,6 +28,7 @@ own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnReque
 own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda>
 unlearn.UnlearnPage._marked unlearn.UnlearnPage._choose unlearn.UnlearnPage._tick unlearn.UnlearnPage._open
 unlearn.UnlearnPage.load unlearn.UnlearnPage.again
+comparing.page.ComparePage._run comparing.page.ComparePage._cancelled
 comparing.page.ComparePage._chosen comparing.page.ComparePage.refresh comparing.page.ComparePage.reopened
 comparing.listing.Listing._filter comparing.listing.Listing._further
 comparing.closer.Closer._picked comparing.closer.Closer._bring comparing.closer.Closer._ask comparing.closer.Closer._save
@@ -35,12 +38,12 @@ runs_page.RunsPage.left runs_page.RunsPage.refresh
 api.Actions.models api.Actions.ask api.Actions.attend api.Actions.runs api.Actions.watch
 export.ExportPage._chosen export.ExportPage.refresh
 """
-"""Asks and looks, and changes nothing but what the own session holds."""
+"""Asks and looks, and changes nothing but what the own session holds; answers of a comparison are kept with the run."""
 
 _OPERATOR = """
 own.OwnRequest._take_up own.OwnRequest._save own.OwnRequest._use own.OwnRequest._used
 unlearn.UnlearnPage._start unlearn.UnlearnPage._cancel unlearn.UnlearnPage._delete
-comparing.page.ComparePage._run comparing.page.ComparePage._cancelled comparing.listing.Listing._save
+comparing.listing.Listing._save
 auditing.page.AuditPage._attack auditing.page.AuditPage._cancel auditing.page.AuditPage._report
 runs_page.RunsPage._pause runs_page.RunsPage._resume runs_page.RunsPage._cancel runs_page.RunsPage._describe
 runs_page.RunsPage._delete
@@ -59,6 +62,12 @@ ROLES: dict[str, Role] = {
 def name_of(handler: Callable[..., Any]) -> str:
     """An event handler as the table calls it."""
     return f"{handler.__module__}.{handler.__qualname__}".removeprefix("components.").replace(".<locals>", "")
+
+
+def is_operator(request: gr.Request | None) -> bool:
+    """Whether this was sent by one. What the program does by itself, without a request, it may."""
+    sent = None if request is None else request.request
+    return sent is None or sent.state.visitor.role is Role.OPERATOR
 
 
 def role_of(handler: Callable[..., Any]) -> Role:

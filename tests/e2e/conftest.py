@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from tests.e2e.driving import WAIT, Server
 
 CHROMIUM = Path("/usr/bin/chromium")
+PASSWORD = "correct horse battery"
+"""Of everybody who has a login."""
 
 
 CUT = re.compile("signal is aborted|Connection errored out")
@@ -32,12 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Server]]:
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
     """Start a fresh studio; all are stopped at the end."""
     servers: list[Server] = []
 
-    def start() -> Server:
-        servers.append(Server(tmp_path_factory.mktemp("studio")))
+    def start(*flags: str) -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("studio"), *flags))
         return servers[-1]
 
     yield start
@@ -68,7 +70,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     pages: list[Page] = []
     trouble: list[str] = []
 
-    def open_page(url: str, width: int = 1280, height: int = 900) -> Page:
+    def open_page(url: str, width: int = 1280, height: int = 900, who: str | None = None) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
         page.set_default_timeout(WAIT)
         inside = (url, url.replace("http:", "ws:"), "data:", "blob:")
@@ -76,6 +78,10 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda m: trouble.append(f"console: {m.text}") if is_trouble(m) else None)
         page.on("pageerror", lambda e: trouble.append(f"page error: {e}"))
         page.goto(url)
+        if who is not None:
+            page.get_by_label("Name").fill(who)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Log in").click()
         page.locator("#inspect-answer .said").wait_for()
         pages.append(page)
         return page

@@ -27,17 +27,18 @@ expect.set_options(timeout=WAIT)
 
 
 class Server:
-    """One process of the studio; `setting` is added to its environment."""
+    """One process of the studio; `flags` are added to its command, `setting` to its environment. A home that there is
+    already is used again."""
 
-    def __init__(self, home: Path, **setting: str) -> None:
+    def __init__(self, home: Path, *flags: str, **setting: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url, self.home, self.workspace = f"http://127.0.0.1:{port}", home, home / "workspace"
         command = [sys.executable, "app.py", "--port", str(port), "--workspace", str(self.workspace)]
-        command += ["--model", str(MODEL)]
+        command += ["--model", str(MODEL), *flags]
         temporary = home / "tmp"
-        temporary.mkdir(parents=True)
+        temporary.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, "HOME": str(home), "TMPDIR": str(temporary), **setting}
         if "PYTEST_XDIST_WORKER" not in os.environ:  # alone, the studio takes all cores, as it does for people
             env.pop("OMP_NUM_THREADS", None)
@@ -57,6 +58,11 @@ class Server:
                 time.sleep(0.2)
         self.stop()
         raise TimeoutError(f"the studio did not start within {START:.0f} s")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
 
     def stop(self) -> None:
         self.process.terminate()

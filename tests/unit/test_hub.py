@@ -58,6 +58,7 @@ def blobs(hub: Hub) -> list[Path]:
 def test_a_model_from_the_hub_is_the_model_in_the_folder(
     hub: Hub, server: HubServer, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (server.folder / "README.md").write_text("---\nlicense: other\nlicense_name: people-1.0\n---\n# A model\n")
     checkpoint = hub.find(NAME)
     size = sum(path.stat().st_size for path in server.files())
     got = {path for method, path, _ in server.asked if method == "GET" and "/resolve/" in path}
@@ -68,6 +69,7 @@ def test_a_model_from_the_hub_is_the_model_in_the_folder(
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert {p.total for p in seen} == {checkpoint.to_download} == {seen[-1].done}
     assert len(seen) > checkpoint.to_download // CHUNK
+    assert vlm.license == "people-1.0"
     question = [Prompt(None, "What is the job of Mira?")]
     here = load(Choice(str(tiny_folder), device="cpu"))
     assert vlm.ask(question)[0].logprobs == here.ask(question)[0].logprobs

@@ -138,6 +138,7 @@ def test_all_that_is_not_weights_is_the_originals(vlm: VLM, folder: Path, tmp_pa
     card = (out / "README.md").read_text()
     assert "# Forget one\n" in card
     assert "- A limit.\n" in card
+    assert "Its licence applies here too.\nThe licence of the model is unknown" in card
     assert bundle.fingerprint(vlm) in card
     assert str(folder.parent) not in card
 

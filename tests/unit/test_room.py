@@ -123,6 +123,7 @@ def test_only_shortage_of_memory_is_taken_for_it() -> None:
     with pytest.raises(RuntimeError) as allocation:
         torch.empty(2**55)
     assert short_of_memory(allocation.value)
+    assert short_of_memory(RuntimeError("can't start new thread"))
     assert short_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not short_of_memory(RuntimeError("shapes do not match"))
     with pytest.raises(ZeroDivisionError):

@@ -30,7 +30,7 @@ from unlearn_core.methods.saving import SETTINGS, TENSORS
 from unlearn_core.runs.files import storing
 from unlearn_core.vlm.errors import BundleDamaged
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, README = "manifest.json", "README.md"
 CONTENT = (TENSORS, SETTINGS, README)
 
@@ -170,9 +170,13 @@ def _manifest(content: Any) -> Manifest:
     texts = (*manifest.limits, *manifest.versions.values(), *manifest.data.values())
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("limits, versions and digests must be texts")
-    if files.keys() != set(CONTENT) or not all(map(_is_name, (manifest.base, manifest.revision))):
+    if files.keys() != set(CONTENT) or not all(map(_is_name, _names(manifest))):
         raise ValueError("these are not the files and the name of a bundle")
     return manifest
+
+
+def _names(manifest: Manifest) -> tuple[str, ...]:
+    return manifest.base, manifest.revision, manifest.base_license, manifest.data_license
 
 
 def _is_name(text: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from unlearn_core.bundle.manifest import Manifest
 from unlearn_core.data.readers.hub import is_hub_id
+from unlearn_core.vlm.card import UNKNOWN
 
 ABOUT = {
     "cagul": (
@@ -57,10 +58,31 @@ unlearned = from_pretrained("this file.zip"{where})
 
 This file cannot prove that something was forgotten. Measurements of the fit are in `manifest.json`; test it yourself.
 
+## Licences
+
+- {_base_license(manifest.base_license)} Whoever uses this file uses that model, too.
+- {_data_license(manifest.data_license)} They are not in this file.
+
 ## Made with
 
 {versions}, on {manifest.created}. `manifest.json` holds the checksums.
 """
+
+
+def _base_license(name: str) -> str:
+    if name == UNKNOWN:
+        return (
+            "The licence of the model is unknown: it came without a card that names one. Please look where it is from."
+        )
+    return f"The model has the licence `{name}`, as its card says."
+
+
+def _data_license(name: str) -> str:
+    if name == UNKNOWN:
+        return "The licence of the pictures and answers that this was fitted on is unknown: nobody named it."
+    return (
+        f"The pictures and answers that this was fitted on have the licence `{name}`, as whoever made this file says."
+    )
 
 
 SEEING = (
@@ -80,11 +102,13 @@ MERGED_LIMITS = (
 )
 
 
-def merged_card(title: str, base: str, fingerprint: str, limits: Sequence[str], *, seeing: bool, reading: bool) -> str:
+def merged_card(
+    title: str, base: str, fingerprint: str, license: str, limits: Sequence[str], *, seeing: bool, reading: bool
+) -> str:
     """The card of a checkpoint that a result was merged into.
 
     Args:
-        title, limits: as they were given to `merge`. base, fingerprint: of the model that it was merged into.
+        title, limits: as they were given to `merge`. base, fingerprint, license: of the model that it was merged into.
         seeing: weights of the vision tower or the projector were changed. reading: those of the language model were.
     """
     what = BOTH if seeing and reading else READING if reading else SEEING
@@ -99,6 +123,7 @@ tags:
 {what}
 
 It was made from `{base}` (fingerprint `{fingerprint}`) and is used like that model. Its licence applies here too.
+{_base_license(license)}
 
 ## Use
 

@@ -15,7 +15,7 @@ import torch
 
 from unlearn_core.bundle.archive import CONTENT, FORMAT, MAX_BYTES, README, content_of, doubting, pack, unpacked
 from unlearn_core.bundle.cards import bundle_card, limit_of
-from unlearn_core.bundle.fingerprint import fingerprint, plain, public_base, weights
+from unlearn_core.bundle.fingerprint import base_of, fingerprint, plain, public_base, weights
 from unlearn_core.bundle.manifest import Made, Manifest
 from unlearn_core.methods import Module, module_from_pretrained
 from unlearn_core.methods.probe import spread
@@ -24,6 +24,7 @@ from unlearn_core.runs.files import replacing, storing
 from unlearn_core.runs.requests import digests
 from unlearn_core.runs.run import reading
 from unlearn_core.vlm import VLM, Prompt
+from unlearn_core.vlm.card import UNKNOWN
 from unlearn_core.vlm.errors import BundleDamaged
 
 PACKAGES = ("vlm-unlearning-studio", "torch", "transformers", "safetensors")
@@ -67,8 +68,10 @@ def export(
         method=made.method,
         config=made.config,
         data=made.data,
+        data_license=" ".join(made.data_license.split()) or UNKNOWN,
         base=base,
         revision=revision,
+        base_license=base_of(vlm).license,
         fingerprint=fingerprint(vlm),
         fitted_on=weights(vlm),
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -91,13 +94,22 @@ def export(
     return Path(path)
 
 
-def export_run(run: Run, vlm: VLM, path: Path, *, title: str = "Unlearned", limits: Sequence[str] = ()) -> Path:
+def export_run(
+    run: Run,
+    vlm: VLM,
+    path: Path,
+    *,
+    title: str = "Unlearned",
+    limits: Sequence[str] = (),
+    data_license: str = UNKNOWN,
+) -> Path:
     """Export what a run has learned, with its options, digests of its data and what was measured.
 
     Some of the request's own questions are asked again of what was written.
 
     Args:
-        vlm: the model it was made for. Others, and errors: as for `export`.
+        vlm: the model it was made for. data_license: of the request's pictures and answers. Others, and errors: as for
+            `export`.
 
     Raises:
         RunNotReady: it has no result yet. RunDamaged: files of the run are missing.
@@ -117,7 +129,7 @@ def export_run(run: Run, vlm: VLM, path: Path, *, title: str = "Unlearned", limi
         title=title,
         report=run.report() | shares,
         limits=limits,
-        made=Made(run.info.method, without_paths(run.config()), digests(request)),
+        made=Made(run.info.method, without_paths(run.config()), digests(request), data_license),
         prompts=[example.prompt for example in asked],
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from unlearn_core.bundle.cards import merged_card
 from unlearn_core.bundle.fingerprint import base_of, fingerprint, public_name
 from unlearn_core.methods import Module
 from unlearn_core.methods.weights import Change, WeightChanges, added, shape_of
-from unlearn_core.runs.files import storing
+from unlearn_core.runs.files import NEW, clear, new_folder, storing
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadOption, BadRequest, BundleMismatch, ModelNotFound, NotMergeable
 
@@ -100,8 +100,16 @@ def _merged(state: dict[str, Tensor], changes: dict[str, Change]) -> dict[str, T
 
 def _card(vlm: VLM, changes: Iterable[str], title: str, limits: Sequence[str]) -> str:
     reading = [name.startswith(f"{vlm.family.language}.") for name in changes]
-    base = public_name(base_of(vlm).name)
-    return merged_card(title, base, fingerprint(vlm), limits, seeing=not all(reading), reading=any(reading))
+    base = base_of(vlm)
+    return merged_card(
+        title,
+        public_name(base.name),
+        fingerprint(vlm),
+        base.license,
+        limits,
+        seeing=not all(reading),
+        reading=any(reading),
+    )
 
 
 def _original(vlm: VLM) -> Path:
@@ -124,12 +132,10 @@ def _filled(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`, which takes its place when the block ends well and is removed when it does not."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise BadOption("There is something at that place already. Please name a new or an empty folder.")
+    prefix = f"{NEW}{folder.name}-"
     with storing():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = folder.with_name(f".new-{secrets.token_hex(4)}")
-        fresh.mkdir()
-        try:
+        clear(folder.parent.glob(f"{escape(prefix)}*"))  # what was killed on its way to this very place
+        with new_folder(folder.parent, prefix, 0o777) as fresh:
             yield fresh
             os.replace(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)

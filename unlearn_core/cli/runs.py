@@ -59,6 +59,7 @@ def export(
     /,
     out: Path,
     title: str = "Unlearned",
+    data_license: str = "",
     upload: str = "",
     public: bool = False,
     model: Model = DEMO,
@@ -70,6 +71,7 @@ def export(
         run: folder of a run that is done.
         out: the bundle to write.
         title: goes into the bundle for everyone to read: name nobody in it.
+        data_license: of the pictures and answers that it was fitted on; what is not given is called unknown.
         upload: repository on the hub, such as owner/name, to which the bundle is sent; it is made if need be. The token
             is that of HF_TOKEN, or of the hub's own login.
         public: a repository that has to be made can be seen by everybody.
@@ -80,7 +82,7 @@ def export(
 
     found = Workspace(run.resolve().parent).run(run.resolve().name)
     vlm = load_model(model if model.model else replace(model, model=found.info.model), None)
-    bundle.export_run(found, vlm, out, title=title)
+    bundle.export_run(found, vlm, out, title=title, data_license=data_license)
     done = {"bundle": str(out), "bytes": out.stat().st_size}
     if upload:
         done["url"] = bundle.upload(out, upload, private=not public)

@@ -1,14 +1,20 @@
-"""Files that are whole or not there at all, and locks that end with the process that holds them."""
+"""Files that are whole or not there at all, and locks that end with the process that holds them.
+
+What is being written is locked by its writer. So what a killed process left can be told from what a living one writes, and
+is removed (`clear`) without asking how old it is.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import secrets
+import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +24,8 @@ from unlearn_core.vlm.errors import StorageFailed
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+NEW = ".new-"
+"""Begins the name of what is being written."""
 
 
 @contextmanager
@@ -49,16 +57,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         StorageFailed: the disk is full, or the folder is missing or must not be written to.
     """
     with storing():
-        handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w+b") as file:
+        handle, name = _new_file(path.parent)
+        with os.fdopen(handle, "w+b") as file:  # open, and so locked, until it has its place
+            try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+                os.replace(name, path)
+            except BaseException:
+                os.unlink(name)
+                raise
         sync(path.parent)
 
 
@@ -144,3 +152,65 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+# -- what killed processes leave ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def new_folder(parent: Path, prefix: str, mode: int = 0o700) -> Iterator[Path]:
+    """A new folder that is locked in the meantime and removed at the end, unless it was renamed. Raises OSError."""
+    path, handle = _new_folder(parent, prefix, mode)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(handle)
+
+
+def clear(paths: Iterable[Path]) -> None:
+    """Remove the files and folders among these that no living process has locked; links are left alone.
+
+    Raises:
+        OSError: one must not be opened or removed.
+    """
+    for path in paths:
+        if path.is_symlink():
+            continue
+        with suppress(FileNotFoundError, BlockingIOError):  # it has its place by now; somebody is writing it
+            _clear(path)
+
+
+def _clear(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    finally:
+        os.close(handle)
+
+
+def _new_file(folder: Path) -> tuple[int, str]:
+    while True:
+        handle, name = tempfile.mkstemp(prefix=NEW, dir=folder)
+        if _locked(handle, name):
+            return handle, name
+        os.close(handle)
+
+
+def _new_folder(parent: Path, prefix: str, mode: int) -> tuple[Path, int]:
+    while True:
+        path = parent / f"{prefix}{secrets.token_hex(8)}"
+        path.mkdir(mode)
+        with suppress(FileNotFoundError):
+            handle = os.open(path, os.O_RDONLY)
+            if _locked(handle, path):
+                return path, handle
+            os.close(handle)
+
+
+def _locked(handle: int, name: str | Path) -> bool:
+    """Lock something new; False if another process took it for a leftover before that."""
+    with suppress(OSError):  # a file system without locks, on which `clear` removes nothing either
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return os.path.exists(name)

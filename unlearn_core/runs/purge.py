@@ -50,7 +50,8 @@ class Purged:
 
 
 def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
-    """Remove a run or a saved request, then search the workspace for its people and their pictures.
+    """Remove a run or a saved request, and what was left half written, then search the workspace for its people and their
+    pictures.
 
     What was removed is no longer in any folder. Disks, snapshots and backups may keep blocks of it; that is beyond a program.
 
@@ -64,6 +65,7 @@ def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
         StorageFailed: it must not be removed.
     """
     patterns = _traces(root, name).patterns()
+    Workspace(root).sweep()
     removed = [name]
     _remove(root, name)
     if everywhere:

@@ -26,7 +26,7 @@ from unlearn_core.methods.base import Module, Step
 from unlearn_core.methods.checkpoint import Checkpoint
 from unlearn_core.runs.checkpoints import FRESH, read_checkpoint, write_checkpoint
 from unlearn_core.runs.errors import RunDamaged, RunNotReady
-from unlearn_core.runs.files import append_line, is_locked, storing, sync, write_file
+from unlearn_core.runs.files import NEW, append_line, clear, is_locked, storing, sync, write_file
 from unlearn_core.runs.requests import read_request
 from unlearn_core.vlm.errors import BadOption, RunNotFound
 
@@ -238,7 +238,8 @@ class Run:
             write_file(self.folder / EVENTS, b"".join(line + b"\n" for line in lines[:step]))
             for left in (*self.folder.glob(f"{UNFINISHED}*"), self.module_folder):
                 shutil.rmtree(left, ignore_errors=True)
-            for left in (*self.folder.glob(".new-*"), self.folder / FRESH, self.folder / REPORT):
+            clear(self.folder.glob(f"{NEW}*"))
+            for left in (self.folder / FRESH, self.folder / REPORT):
                 left.unlink(missing_ok=True)
 
     def append(self, step: Step) -> None:

@@ -21,7 +21,7 @@ from typing import IO, Any
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.data.strict_json import to_json
 from unlearn_core.runs.errors import RunDamaged, RunNotReady
-from unlearn_core.runs.files import lock_alone, lock_shared, storing, sync, write_file
+from unlearn_core.runs.files import NEW, clear, lock_alone, lock_shared, storing, sync, write_file
 from unlearn_core.runs.requests import write_request
 from unlearn_core.runs.run import (
     CONFIG,
@@ -164,6 +164,16 @@ class Workspace:
             gone = self.root / f"{UNFINISHED}{secrets.token_hex(4)}"
             os.rename(folder, gone)
             shutil.rmtree(gone)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half made, wherever in the workspace; what living ones write stays.
+
+        Raises:
+            StorageFailed: it must not be removed.
+        """
+        if self.root.is_dir():
+            with storing(), self._changing():
+                clear(self.root.rglob(f"{NEW}*"))
 
     @staticmethod
     def _alone(folder: Path) -> IO[bytes] | None:

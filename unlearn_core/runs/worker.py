@@ -136,6 +136,12 @@ class Worker:
         with self._change:
             return None if self._current is None else self._current.run
 
+    def ahead(self, run_id: str) -> int:
+        """How many fits of this process go before one that waits; 0 for any other."""
+        with self._change:
+            waiting = [job.run.id for job in self._waiting]
+            return waiting.index(run_id) + (self._current is not None) if run_id in waiting else 0
+
     def module(self, run_id: str) -> Module:
         """What a run has learned, from memory where it was used lately, else from its folder.
 

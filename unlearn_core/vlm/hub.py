@@ -31,6 +31,7 @@ from huggingface_hub.errors import (
 )
 from tqdm import tqdm
 
+from unlearn_core.vlm.card import CARD
 from unlearn_core.vlm.errors import (
     DownloadFailed,
     HubUnreachable,
@@ -43,7 +44,7 @@ from unlearn_core.vlm.errors import (
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 SMALL = (".json", ".jinja", ".txt", ".model")
-"""Endings of configurations, templates and vocabularies."""
+"""Endings of configurations, templates and vocabularies. The card comes along, too: it names the licence."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Hub:
                 raise
             return None
         files = {s.rfilename: s for s in listed}
-        wanted = [*_weights(name, files), *(path for path in files if path.endswith(SMALL) and "/" not in path)]
+        wanted = [*_weights(name, files), *(path for path in files if _is_small(path))]
         return tuple(
             RemoteFile(path, s.size or 0, s.lfs.sha256 if s.lfs else s.blob_id or "")
             for path in wanted
@@ -336,6 +337,10 @@ def _weights(name: str, files: Sequence[str] | dict[str, Any]) -> list[str]:
             "Please choose a model that has them."
         )
     return shards
+
+
+def _is_small(path: str) -> bool:
+    return "/" not in path and (path.endswith(SMALL) or path == CARD)
 
 
 def _as_announced(path: Path, file: RemoteFile) -> bool:

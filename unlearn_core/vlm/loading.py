@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 from unlearn_core.vlm import quantize as quantizing
 from unlearn_core.vlm import sharding
 from unlearn_core.vlm.capture import IMPLEMENTATION
+from unlearn_core.vlm.card import license_of
 from unlearn_core.vlm.errors import BadOption, ModelNotLoadable, NotEnoughMemory
 from unlearn_core.vlm.families import Family, family_of
 from unlearn_core.vlm.hub import Checkpoint, Hub, Progress, damaged, nothing
@@ -140,7 +141,8 @@ def _read(checkpoint: Checkpoint, family: Family, choice: Choice, place: Place) 
     model.set_attn_implementation({"": IMPLEMENTATION, "text_config": IMPLEMENTATION, "vision_config": "sdpa"})
     family.ready(model)
     model.config._commit_hash = checkpoint.commit  # a checkpoint is read from a folder, which does not tell
-    return VLM(model, processor, family, choice.name)
+    known = license_of(checkpoint.folder, checkpoint.config)
+    return VLM(model, processor, family, choice.name, license=known)
 
 
 def _placed(family: Family, choice: Choice, place: Place) -> dict[str, Any]:

@@ -6,6 +6,7 @@ need on top are estimates [ours]: they hold for default options, and lean to the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
+from unlearn_core.vlm.ceiling import below_limit
 from unlearn_core.vlm.errors import ModelNotLoadable, NotEnoughMemory
 from unlearn_core.vlm.families import Family, family_of
 from unlearn_core.vlm.hub import Checkpoint, damaged
@@ -144,8 +146,8 @@ def free_memory(device: torch.device, everywhere: bool = False) -> int:
         where = range(torch.cuda.device_count()) if everywhere else [device]
         unused = (torch.cuda.memory_reserved(d) - torch.cuda.memory_allocated(d) for d in where)
         return sum(torch.cuda.mem_get_info(d)[0] for d in where) + sum(unused)
-    here, allowed = psutil.virtual_memory().available, _container()
-    return here if allowed is None else min(here, allowed)
+    limits = (psutil.virtual_memory().available, *_groups(), below_limit())
+    return min(limit for limit in limits if limit is not None)
 
 
 def skeleton(checkpoint: Checkpoint) -> tuple[PreTrainedConfig, PreTrainedModel]:
@@ -257,9 +259,17 @@ def _own(checkpoint: Checkpoint, model: PreTrainedModel) -> str:
     return "float32" if checkpoint.weights > 3 * count(model.parameters()) else "bfloat16"
 
 
-def _container() -> int | None:
-    """What the container that this runs in may still take; None outside of one."""
-    group = Path("/sys/fs/cgroup")
+def _groups() -> list[int | None]:
+    """What the container or the service that this runs in may still take, and each that it is in; None without a limit."""
+    try:
+        named = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+    except OSError:
+        return []
+    path = Path("" if named is None else named[1])
+    return [_left(Path("/sys/fs/cgroup") / group) for group in (path, *path.parents)]
+
+
+def _left(group: Path) -> int | None:
     try:
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):  # no such file, or no limit

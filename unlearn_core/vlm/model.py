@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from unlearn_core.vlm.batch import Batch, collate, pixels_of
 from unlearn_core.vlm.capture import Capture, LayersDone, capturing
+from unlearn_core.vlm.card import UNKNOWN
 from unlearn_core.vlm.errors import BadRequest, UnsupportedFamily
 from unlearn_core.vlm.families import Family, Pixels
 from unlearn_core.vlm.images import to_rgb
@@ -50,6 +51,7 @@ class VLM:
         name: what it was loaded from.
         sight: None for the original model; otherwise what an unlearning module puts between picture and language model.
         base: the model that `sight` starts from.
+        license: of the original model, as its card names it; `unknown` where that is not known.
 
     `sharded` says whether this process holds only its part of the language model. All processes must then run it equally
     often.
@@ -63,9 +65,10 @@ class VLM:
         name: str,
         sight: Sight | None = None,
         base: VLM | None = None,
+        license: str = UNKNOWN,
     ) -> None:
         self.model, self.processor, self.family, self.name = model, processor, family, name
-        self.sight, self.base = sight, base
+        self.sight, self.base, self.license = sight, base, license
         self.sharded = is_sharded(model)
         self._training = Room(firm=self.sharded)
 

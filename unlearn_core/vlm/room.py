@@ -34,8 +34,11 @@ def short_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory could not be had, on whatever device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    # CPUs and other devices report it as a plain RuntimeError, and so do CUDA's libraries when they find no room.
-    return isinstance(error, RuntimeError) and (should_reduce_batch_size(error) or "_ALLOC_FAILED" in str(error))
+    # CPUs and other devices report it as a plain RuntimeError; so do CUDA's libraries that find no room, and new threads.
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        should_reduce_batch_size(error) or "_ALLOC_FAILED" in said or "can't start new thread" in said
+    )
 
 
 @dataclass

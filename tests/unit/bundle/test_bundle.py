@@ -20,6 +20,7 @@ from unlearn_core import bundle
 from unlearn_core.bundle import Made, fingerprint
 from unlearn_core.bundle.cards import OTHER
 from unlearn_core.vlm import VLM, Prompt
+from unlearn_core.vlm.card import UNKNOWN
 from unlearn_core.vlm.errors import BundleDamaged, StorageFailed
 
 NOTHING: dict[str, Any] = {"title": "", "report": {}, "limits": [], "load_module": load_tiny}
@@ -40,11 +41,12 @@ def test_what_is_exported_comes_back_the_same(
 
 def test_the_manifest_says_what_it_is_and_for_which_model(made: Path, tiny_vlm: VLM) -> None:
     manifest = bundle.verify(made, tiny_vlm)
-    assert (manifest.format, manifest.kind, manifest.title) == (2, "tiny", "Forget one")
+    assert (manifest.format, manifest.kind, manifest.title) == (3, "tiny", "Forget one")
     assert Made(manifest.method, manifest.config, manifest.data) == MADE
     assert (manifest.report, manifest.limits) == ({"drift": 0.25, "threshold": None}, (OTHER[1], *LIMITS))
     assert manifest.fingerprint == manifest.fitted_on == fingerprint(tiny_vlm)
     assert (manifest.base, manifest.revision) == (Path(tiny_vlm.name).name, "")
+    assert (manifest.base_license, manifest.data_license) == ("unknown", "unknown")
     assert manifest.versions.keys() == {"python", "vlm-unlearning-studio", "torch", "transformers", "safetensors"}
     with zipfile.ZipFile(made) as archive:
         assert set(archive.namelist()) == {"module.safetensors", "module.json", "README.md", "manifest.json"}
@@ -73,6 +75,22 @@ def test_the_card_tells_limits_and_how_to_load(tmp_path: Path, tiny_vlm: VLM, mo
     code = card.split("```")[1].removeprefix("python\n")
     compile(code, "card", "exec")
     assert f'from_pretrained("this file.zip", base="folder of {Path(tiny_vlm.name).name}")' in code
+
+
+@pytest.mark.parametrize(("base", "data", "said"), [
+    ("llama3.2", "cc-by-4.0\n# two", ("the licence `llama3.2`", "the licence `cc-by-4.0 # two`")),
+    (UNKNOWN, UNKNOWN, ("licence of the model is unknown", "answers that this was fitted on is unknown")),
+])  # fmt: skip
+def test_licences_are_named_or_called_unknown(
+    tmp_path: Path, tiny_vlm: VLM, module: TinyModule, base: str, data: str, said: tuple[str, str]
+) -> None:
+    vlm = VLM(tiny_vlm.model, tiny_vlm.processor, tiny_vlm.family, tiny_vlm.name, license=base)
+    path = bundle.export(module, module.attach(vlm), tmp_path / "a.zip", **NOTHING, made=Made(data_license=data))
+    manifest = bundle.describe(path)
+    assert (manifest.base_license, manifest.data_license) == (base, " ".join(data.split()))
+    with zipfile.ZipFile(path) as archive:
+        card = archive.read("README.md").decode()
+    assert all(sentence in card for sentence in said)
 
 
 def test_an_unlearned_model_may_export_and_load_as_well(

@@ -220,6 +220,9 @@ def test_settings_that_are_not_strict_json_are_refused(tmp_path: Path, made: Pat
         {"more": 1},
         {"base": "x" * 999},
         {"base": "a\nb"},
+        {"base_license": "a\nb"},
+        {"data_license": "x" * 999},
+        {"data_license": None},
     ],
 )
 def test_a_manifest_of_another_shape_is_refused(
@@ -230,7 +233,7 @@ def test_a_manifest_of_another_shape_is_refused(
 
 
 def test_a_later_format_asks_for_an_update(tmp_path: Path, made: Path, tiny_vlm: VLM) -> None:
-    path = packed(tmp_path / "a.zip", forged(contents(made), format=3))
+    path = packed(tmp_path / "a.zip", forged(contents(made), format=4))
     assert "Please update" in refused(path, tiny_vlm)
 
 
