@@ -93,7 +93,14 @@ def test_with_a_true_null_space_retained_tokens_stay_and_forgetting_succeeds(tin
     """One retained picture has 17 tokens in a tower 32 wide: every layer has directions that it does not use."""
     vlm = VLM.load(tiny_folder, device="cpu", dtype="float64")
     asked = dataclasses.replace(request(retained=1), strangers=())
-    options = {"null_space": "hard", "drift_budget": 1e-6, "reach": 1.0, "retain_weight": 0.0, "retain_questions": 0}
+    options = {
+        "null_space": "hard",
+        "drift_budget": 1e-6,
+        "reach": 1.0,
+        "retain_weight": 0.0,
+        "retain_questions": 0,
+        "company": 0,
+    }
     fit = fitted(vlm, asked, **options, reference="blurred", blocks=-1, steps=60, rate=3e-2, contrast_weight=0.0)
     unlearned = fit.module.attach(vlm)
     kept, gone = [asked.retain[0].image], [e.image for e in asked.forget]
