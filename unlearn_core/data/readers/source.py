@@ -160,10 +160,16 @@ def intact(name: str) -> Iterator[None]:
         raise BadFile("The file is damaged and cannot be read.", name) from error
 
 
+PART = 2**20
+"""Bytes."""
+
+
 def read_bounded(source: Source, name: str, most: int) -> bytes:
     """A whole file. Raises BadFile if it has more than `most` bytes or is damaged."""
+    data = bytearray()
     with intact(name), source.open(name) as file:
-        data = file.read(most + 1)
+        while len(data) <= most and (part := file.read(PART)):  # one reading of all would first take memory for `most`
+            data += part
     if len(data) > most:
         raise BadFile(f"The file has more than {most / 1e6:.0f} MB. Please split it.", name)
-    return data
+    return bytes(data)
