@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -52,6 +53,8 @@ class Server:
         while time.monotonic() < end:
             try:
                 urllib.request.urlopen(f"{self.url}/config", timeout=1)
+                return
+            except urllib.error.HTTPError:  # it answers, and wants to know who asks
                 return
             except OSError:
                 assert self.process.poll() is None, (self.home / "log").read_text()
