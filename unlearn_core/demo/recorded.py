@@ -31,6 +31,8 @@ FORGOTTEN = ASSETS / "demo-forgotten"
 WHO = "p07"
 """Of the fixed forget split, so that a retain-only model stands beside it."""
 METHOD = "cagul"
+STILL = "1 of 12"
+"""Private questions that are still answered, on photographs and in words that the fit never saw: measured, and told on the page."""
 BUNDLE, RECORD = "bundle.zip", "record.json"
 
 
