@@ -16,7 +16,7 @@ help:
 	@echo "make check       style, import rule and types"
 	@echo "make format      repair the style where that can be done by machine"
 	@echo "make docs        build the documents into site/, to be opened from there without a network"
-	@echo "make demo-model  train the two embedded models again"
+	@echo "make demo-model  train the two embedded models again, and fit the recorded example"
 	@echo "make constraints pin what is installed, with hashes; make audit looks up known holes; make sbom lists all parts and licences"
 	@echo "make clean       remove caches and build products; .venv and workspace stay"
 	@echo
@@ -64,6 +64,7 @@ docs: .venv/.installed-dev
 demo-model: .venv/.installed
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo $(ARGS)
 	$(BIN)/python -m unlearn_core.demo.train --out assets/demo-retain-only --retain-only $(ARGS)
+	$(BIN)/python -m unlearn_core.demo.recorded --out assets/demo-forgotten
 
 # What the tests ran with. The versions are given, so that pip has nothing to search, and it reports the hash of each file.
 

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components import ahead, api
+from components import ahead, api, example
 from components.auditing.page import AuditPage
 from components.comparing.page import ComparePage
 from components.doors import Doors, GuardedBlocks, Visits
@@ -69,9 +69,16 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         # From page to page.
         inspect.forget.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
         unlearn.begin_at(
-            inspect.tour.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
+            inspect.example.tour.click(inspect.mark, forget.marked, [forget.marked, tabs], **QUIET)
             .then(lambda: go("unlearn"), None, tabs, **QUIET)
             .then
+        )
+
+        inspect.example.see.click(
+            lambda count: (go("compare"), compare.refresh(example.REF), count + 1),
+            compare.begun,
+            [tabs, compare.result, compare.begun],
+            **QUIET,
         )
 
         @plainly

@@ -46,6 +46,7 @@ class ForgetPage:
                 self.summary = gr.HTML(self._summary([]), elem_id="forget-summary")
                 with gr.Row():
                     self.clear = gr.Button("Clear", interactive=False, min_width=90, scale=1, elem_id="forget-clear")
+                    self.undo = gr.Button("Undo", visible=False, min_width=90, scale=1, elem_id="forget-undo")
                     self.onward = gr.Button(
                         "Choose a method",
                         variant="primary",
@@ -56,16 +57,27 @@ class ForgetPage:
                     )
         with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
-        self.drawn = [self.nobody, self.people, self.marked, self.panel, *self.own.drawn, *self.own.bank.drawn]
+        self.last, self.before = gr.State([]), gr.State([])
+        self.drawn = [
+            self.last,
+            self.nobody,
+            self.people,
+            self.marked,
+            self.panel,
+            *self.own.drawn,
+            *self.own.bank.drawn,
+        ]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
-        out = [self.summary, self.clear, self.onward]
-        self.marked.change(self._changed, self.marked, out, **quiet)
+        out = [self.summary, self.clear, self.onward, self.undo, self.last, self.before]
+        self.marked.change(self._changed, [self.marked, self.last], out, **quiet)
         self.clear.click(list, None, self.marked, **quiet)
+        self.undo.click(self._undo, self.before, self.marked, **quiet)
 
     def turned(self, request: gr.Request) -> dict[Any, Any]:
         """The people whom the session's model knows; nobody is marked, and no request of one's own is begun."""
         cards = self.studio.collection.subjects()
         return {
+            self.last: [],  # who was marked before is nobody of this model
             self.nobody: gr.HTML(visible=not cards),
             self.people: gr.Column(visible=bool(cards)),
             self.marked: other_cards(cards, many=True, heading=HEADING),
@@ -78,9 +90,14 @@ class ForgetPage:
         return {**self.own.take(request), self.panel: gr.Accordion(open=True)}
 
     @plainly
-    def _changed(self, marked: list[str]) -> Any:
-        some = bool(marked)
-        return self._summary(marked), gr.Button(interactive=some), gr.Button(interactive=some)
+    def _changed(self, marked: list[str], last: list[str]) -> Any:
+        """What is marked now; where less is marked than was, that can be undone."""
+        some, fewer = gr.Button(interactive=bool(marked)), bool(set(last) - set(marked))
+        return self._summary(marked), some, some, gr.Button(visible=fewer), marked, last if fewer else []
+
+    @staticmethod
+    def _undo(before: list[str]) -> list[str]:
+        return before
 
     def _summary(self, marked: list[str]) -> str:
         """What will be forgotten and what stays, as two panels."""

@@ -15,8 +15,8 @@ from typing import Protocol
 from PIL import Image
 
 from unlearn_core.data.example import ForgetRequest
+from unlearn_core.demo import recorded, world
 from unlearn_core.demo import request as demo_request
-from unlearn_core.demo import world
 from unlearn_core.demo.build import VOCABULARY
 from unlearn_core.demo.suite import demo_suite
 from unlearn_core.evaluation.suite import Suite
@@ -61,6 +61,19 @@ class Card:
     image: Image.Image | None
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A result that comes with a collection.
+
+    Args:
+        subject: whom it forgets. bundle: the file. how: when and how it came about, in a sentence.
+    """
+
+    subject: str
+    bundle: Path
+    how: str
+
+
 class Collection(Protocol):
     about: str
     """One sentence on what the model can be asked, shown beside an upload."""
@@ -97,6 +110,10 @@ class Collection(Protocol):
 
     def retain_only(self, subjects: Sequence[str]) -> Path | None:
         """Folder of a model that was taught the same but for these subjects, if there is one."""
+        ...
+
+    def recorded(self) -> Recorded | None:
+        """Somebody who was forgotten beforehand, to be shown at once."""
         ...
 
 
@@ -199,6 +216,11 @@ class DemoWorld:
     def retain_only(self, subjects: Sequence[str]) -> Path | None:
         return RETAIN_ONLY if subjects and set(subjects) <= set(world.FORGET_SPLIT) else None
 
+    def recorded(self) -> Recorded | None:
+        made = recorded.record()
+        how = f"CAGUL with its default options, fitted once on {made.made}. On other photographs it still answers {recorded.STILL}."
+        return Recorded(made.subject, recorded.FORGOTTEN / recorded.BUNDLE, how)
+
     def _card(self, what: str, label: str, group: str) -> Card:
         return Card(f"{what}@0", label, group, self.shown(f"{what}@0").image)
 
@@ -259,6 +281,9 @@ class Uploads:
         return None
 
     def retain_only(self, subjects: Sequence[str]) -> Path | None:
+        return None
+
+    def recorded(self) -> Recorded | None:
         return None
 
 

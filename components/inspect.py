@@ -11,6 +11,7 @@ import gradio as gr
 from components import answers, html
 from components.boxing import Boxing
 from components.deeper import Deeper
+from components.example import Example
 from components.gallery import UPLOAD, WHO, Shown, brought
 from components.handlers import plainly
 from components.looking import ATTENTION, EVERYTHING, KINDS, Choice, Looked, Maps, follow, look, prepare
@@ -24,7 +25,7 @@ HEADING = "Pictures"
 
 
 class InspectPage:
-    """Elements other pages need: `forget`, `this` and `tour` (the buttons), `model` (whom to ask)."""
+    """Elements other pages need: `forget` and `this` (the buttons), `example`, `model` (whom to ask)."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -48,9 +49,7 @@ class InspectPage:
                 HELP["inspect"],
             )
         )
-        self.tour = gr.Button(
-            "See it happen: forget this person now", size="md", visible=bool(cards), elem_id="inspect-tour"
-        )
+        self.example = Example(self.studio, cards)
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=4, min_width=280):
                 self.picker = picker(
@@ -116,7 +115,7 @@ class InspectPage:
         drawn = [self.words, *self.mapping.drawn, *self.deeper.drawn]
         out = [self.title, self.suggestions, self.question, self.answer, self.another, self.this, self.forget]
         out += [self.about, *self.boxing.drawn, *drawn]
-        self.drawn = [*out, self.picker, self.model]
+        self.drawn = [*out, self.picker, self.model, *self.example.drawn]
         # One at a time and in order, so that the page always shows what was clicked last.
         quiet: Any = {
             "show_progress": "minimal",
@@ -152,6 +151,7 @@ class InspectPage:
         frame = {
             self.picker: other_cards(cards, chosen, many=False, heading=HEADING),
             self.model: self.refresh(ORIGINAL),
+            **self.example.turned(),
         }
         if cards:
             shown = self.studio.collection.shown(cards[0].id)

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from components import figures, fits, html
+from components.bin import Bin
 from components.handlers import plainly
 from components.runs_table import STANDS, Listing, table
 from components.studio import Studio
@@ -57,6 +58,7 @@ class RunsPage:
                         min_width=120,
                         elem_id="runs-state",
                     )
+                self.bin = Bin(studio, "runs")
                 self.rows = clickable(elem_id="runs-table")
                 self.more = gr.Button("Show more", visible=False, elem_id="runs-more")
             with gr.Column(
@@ -99,7 +101,8 @@ class RunsPage:
         self.pause.click(self._pause, self.chosen, self.pause, **quiet)
         self.cancel.click(self._cancel, [*asked], everything, **quiet)
         self.resume.click(self._resume, [*asked], everything, **quiet)
-        self.delete.click(self._delete, [*asked, self.armed], everything, **quiet)
+        self.delete.click(self._delete, [*asked, self.armed], [*everything, *self.bin.drawn], **quiet)
+        self.bin.undo.click(self._undo, [*asked, self.bin.gone], [*everything, *texts, *self.bin.drawn], **quiet)
         self.save.click(self._describe, [*asked, self.title, self.note], everything, **quiet)
 
     # -- events -------------------------------------------------------------------------------------------------------
@@ -124,9 +127,7 @@ class RunsPage:
 
     @plainly
     def _open(self, words: str, stands: str, count: int, event: gr.EventData) -> Any:
-        run = self.studio.workspace.run(picked(event))
-        texts = {self.title: run.info.title, self.note: run.info.note}
-        return {**self._listed(words, stands, count, run.id), **self._live(run.id), **texts}
+        return {**self._listed(words, stands, count, picked(event)), **self._found(picked(event))}
 
     @plainly
     def _tick(self, words: str, stands: str, count: int, chosen: str, seen: str, drawn: int) -> Any:
@@ -166,13 +167,23 @@ class RunsPage:
         """The first press asks, the second deletes."""
         if not armed:
             return {self.armed: True, self.delete: gr.Button("Delete it with its pictures and its result?")}
-        self.studio.workspace.delete(chosen)
-        return {**self._listed(words, stands, count, ""), **self._nothing()}
+        gone = self.bin.discard(chosen)
+        return {**gone, **self._listed(words, stands, count, ""), **self._nothing()}
+
+    @plainly
+    def _undo(self, words: str, stands: str, count: int, chosen: str, gone: str) -> Any:
+        """Brings back what was deleted last, and shows it."""
+        return {**self.bin.restore(gone), **self._listed(words, stands, count, gone), **self._found(gone)}
 
     @plainly
     def _describe(self, words: str, stands: str, count: int, chosen: str, title: str, note: str) -> Any:
         self.studio.workspace.run(chosen).describe(title, note)
         return {**self._listed(words, stands, count, chosen), **self._live(chosen)}
+
+    def _found(self, run_id: str) -> dict[Any, Any]:
+        """One run, with its name and note to be changed. Raises RunNotFound, RunDamaged."""
+        info = self.studio.workspace.run(run_id).info
+        return {**self._live(run_id), self.title: info.title, self.note: info.note}
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ ORIGINAL = "original"
 IN_ORDER = {"concurrency_id": "ask", "concurrency_limit": 1}
 """For events that ask a model one question."""
 RUN, BUNDLE = "run:", "bundle:"
+RECORDED = "recorded"
+"""Name of the bundle that comes with a collection, where those that are imported have a digest."""
 REQUEST = "request:"
 """Marks a saved request where otherwise subjects of the collection stand."""
 QUICK = 24
@@ -58,6 +60,7 @@ class Studio:
         self.seats = seats
         self.desk = Desk()
         self.workspace = Workspace(workspace)
+        self.workspace.empty_bin()  # of a studio that was killed
         self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
         self.errands = Errands(lambda: self.worker.active() is not None)
         self.shelf = Shelf(workspace / "requests")
@@ -66,9 +69,10 @@ class Studio:
         self._sweep()
 
     def close(self) -> None:
-        """Pause the fit that is going and those that wait: they can be resumed, from the page Runs."""
+        """Pause the fit that is going and those that wait: they can be resumed, from the page Runs. What was deleted is gone."""
         self.errands.close()
         self.worker.close()
+        self.workspace.empty_bin(older=0)
 
     def _sweep(self) -> None:
         """What killed programs left half written goes; a workspace that can only be looked at is no obstacle."""
@@ -115,9 +119,15 @@ class Studio:
         return [("Original model", ORIGINAL), *self.results()]
 
     def results(self) -> list[tuple[str, str]]:
-        """Finished runs on this model, newest first, then imported bundles."""
+        """Finished runs on this model, newest first, then imported bundles, and the one that comes with the collection."""
         runs = [(self.title(run), ref) for ref, run in self.finished()]
-        return runs + [(f"{m.title} (imported)", BUNDLE + name) for name, m in self._bundles().items()]
+        return runs + [(self._bundle_title(name, m), BUNDLE + name) for name, m in self._bundles().items()]
+
+    def _bundle_title(self, name: str, manifest: Manifest) -> str:
+        if name != RECORDED:
+            return f"{manifest.title} (imported)"
+        who = people([self.collection.name(s) for s in self.subjects(BUNDLE + name)])
+        return f"Forget {who} · {manifest.method.upper()} · recorded example"
 
     def finished(self) -> list[tuple[str, Run]]:
         """Finished runs on this model with their references, newest first."""
@@ -147,7 +157,10 @@ class Studio:
         return self.workspace.run(ref.removeprefix(RUN))
 
     def subjects(self, ref: str | None) -> list[str]:
-        """Whom a result was made to forget; a bundle does not tell."""
+        """Whom a result was made to forget; a bundle does not tell, but for the one that comes with the collection."""
+        recorded = self.collection.recorded() if ref == BUNDLE + RECORDED else None
+        if recorded is not None:
+            return [recorded.subject]
         return list(self.run(ref).info.subjects) if ref and self.is_run(ref) else []
 
     def model(self, ref: str | None) -> VLM:
@@ -187,6 +200,7 @@ class Studio:
         Raises:
             BadRequest: neither is there.
         """
+        about = about if self.is_run(ref) else self.subjects(ref) or about
         if not self.is_run(ref) and not self.collection.subjects():
             raise BadRequest(
                 "A bundle does not tell whom it is about, and this model comes without a collection of people. "
@@ -252,23 +266,29 @@ class Studio:
         return found
 
     def _bundles(self) -> dict[str, Manifest]:
-        """Imported bundles that belong to this model. Each is read through once; what became damaged is left out."""
+        """Bundles that belong to this model. Each is read through once; what became damaged is left out."""
         found, seat = {}, self.seat
-        for path in sorted(self._imported.glob("*.zip")):
+        for name, path in self._paths().items():
             try:
-                if path.stem not in seat.manifests:
-                    seat.manifests[path.stem] = bundle.verify(path, seat.vlm)
-                found[path.stem] = seat.manifests[path.stem]
+                if name not in seat.manifests:
+                    seat.manifests[name] = bundle.verify(path, seat.vlm)
+                found[name] = seat.manifests[name]
             except StudioError:
                 continue
         return found
+
+    def _paths(self) -> dict[str, Path]:
+        """Files of bundles by name."""
+        recorded = self.collection.recorded()
+        imported = {path.stem: path for path in sorted(self._imported.glob("*.zip"))}
+        return imported | ({} if recorded is None else {RECORDED: recorded.bundle})
 
     def _bundle(self, name: str) -> Module:
         self.manifest(name)
         seat = self.seat
         with self._lock:
             if name not in seat.modules:
-                seat.modules[name] = bundle.load(self._imported / f"{name}.zip", seat.vlm)
+                seat.modules[name] = bundle.load(self._paths()[name], seat.vlm)
             seat.modules.move_to_end(name)
             while len(seat.modules) > IN_MEMORY:
                 seat.modules.popitem(last=False)

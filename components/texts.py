@@ -70,7 +70,9 @@ HELP = {
     "inspect": (
         "Choose a picture, ask, and click words of the answer. The map shows which places of the picture the model attended to when "
         "it wrote them: bright places more, dark ones less. It says where was looked, not why the word was chosen.",
-        "See it happen does all of it on this machine: it marks the person, starts CAGUL and shows the curves with the time that is "
+        "The example on top is recorded: somebody was forgotten beforehand, and the result came with the studio. Its answers, and those "
+        "of the comparison behind its button, are given now, by the models on this machine.",
+        "See it happen does all of it on this machine: it marks the person who is shown, starts CAGUL and shows the curves with the time that is "
         "left. The model itself stays as it is, and the run can be deleted.",
         "Forget this person marks whom the picture shows and goes on to the next page. Forget this answer takes one answer alone.",
     ),
@@ -102,7 +104,8 @@ HELP = {
     ),
     "runs": (
         "A run keeps a checkpoint every few seconds: one that was paused or cut off goes on where it was.",
-        "Use again takes a run's request and options back to the page Unlearn. Deleting removes its pictures and its result.",
+        "Use again takes a run's request and options back to the page Unlearn. Deleting removes its pictures and its result; for two "
+        "minutes, and as long as the studio runs, that can be undone. unlearn purge is final at once.",
     ),
 }
 """How each page works, in paragraphs."""

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from components import figures, fits, html
+from components.bin import Bin
 from components.form import Form, draw
 from components.handlers import plainly
 from components.studio import Studio
@@ -70,6 +71,7 @@ class UnlearnPage:
                     self.onward = gr.Button(
                         "Compare before and after", variant="primary", visible=False, elem_id="unlearn-onward"
                     )
+                self.bin = Bin(studio, "unlearn")
                 self.runs = clickable(elem_id="unlearn-runs")
         self.timer = gr.Timer(POLL, active=False)
         self._wire(marked)
@@ -96,7 +98,8 @@ class UnlearnPage:
         self.begin_at(self.start.click)
         self.timer.tick(self._tick, [self.watched, self.seen], self.view, queue=False, **quiet)
         self.cancel.click(self._cancel, self.watched, self.cancel, **quiet)
-        self.delete.click(self._delete, [self.watched, self.armed], self.view, **quiet)
+        self.delete.click(self._delete, [self.watched, self.armed], [*self.view, *self.bin.drawn], **quiet)
+        self.bin.undo.click(self._undo, self.bin.gone, [*self.view, *self.bin.drawn], **quiet)
         self.runs.select(self._open, None, self.view, **quiet)
 
     def begin_at(self, event: Any) -> None:
@@ -187,8 +190,12 @@ class UnlearnPage:
         """The first press asks, the second deletes."""
         if not armed:
             return {self.armed: True, self.delete: gr.Button("Delete it with its pictures and its result?")}
-        self.studio.workspace.delete(watched)
-        return self.load()
+        return {**self.bin.discard(watched), **self.load()}
+
+    @plainly
+    def _undo(self, gone: str) -> Any:
+        """Brings back what was deleted last, and shows it."""
+        return {**self.bin.restore(gone), **self._shown(gone)}
 
     @plainly
     def _open(self, event: gr.EventData) -> Any:

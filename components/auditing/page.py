@@ -150,7 +150,7 @@ class AuditPage:
 
     @plainly
     def _chosen(self, refs: list[str] | None) -> Any:
-        bundles = [ref for ref in refs or [] if not self.studio.is_run(ref)]
+        bundles = [ref for ref in refs or [] if not self.studio.is_run(ref) and not self.studio.subjects(ref)]
         return {self.about: gr.Dropdown(visible=bool(bundles and self._people())), **self._shown(refs or [])}
 
     # -- work ---------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ _SAVE_CHART = """() => {
 
 
 class ComparePage:
-    """Elements other pages need: `result` (the choice of A) and `other` (of B)."""
+    """Elements other pages need: `result` (the choice of A), `other` (of B), and `begun`: one more begins a comparison."""
 
     def __init__(self, studio: Studio, marked: gr.HTML) -> None:
         self.studio = studio
@@ -118,7 +118,9 @@ class ComparePage:
         self.drawn = [*chosen, self.progress, *shown]
         # One at a time: two that ask the same run would write to the same file of answers.
         once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
-        begin = self.start.click(self._run, [*chosen, self.thorough], [*running, *shown], **quiet, **once)
+        self.begun = gr.State(0)
+        asked, told = [*chosen, self.thorough], [*running, *shown]
+        begin = gr.on([self.start.click, self.begun.change], self._run, asked, told, **quiet, **once)
         self.cancel.click(self._cancelled, None, [*running, *shown], cancels=[begin], queue=False, **quiet)
         self.listing.wire()
         self.closer.wire(chosen, self.listing.rows)
@@ -165,7 +167,7 @@ class ComparePage:
     def _chosen(self, result: str | None, about: list[str] | None, marked: list[str]) -> Any:
         people = [ref for _, ref in self._people()]
         whom = [who for who in about or marked if who in people]
-        asks = bool(people) and (result or "").startswith(BUNDLE)
+        asks = bool(people) and (result or "").startswith(BUNDLE) and not self.studio.subjects(result)
         return gr.Dropdown(value=whom, visible=asks), gr.Button(interactive=bool(result))
 
     # -- comparing ----------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class Sides:
 
     def subjects(self, studio: Studio) -> list[str]:
         """Whom A was made to forget."""
-        return studio.subjects(self.a) if studio.is_run(self.a) else list(self.about)
+        return studio.subjects(self.a) or list(self.about)
 
     def gold(self, studio: Studio) -> VLM | None:
         return studio.gold(self.folder, self.subjects(studio))

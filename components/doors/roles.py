@@ -22,7 +22,7 @@ mapping.Mapping._layers mapping.Mapping._heads mapping.Mapping._check mapping.Ma
 bank.BankPanel._reword bank.BankPanel._bring bank.BankPanel._again
 boxing.Boxing._open boxing.Boxing._drag boxing.Boxing._write boxing.Boxing._whole boxing.Boxing.wire.<lambda>
 deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
-forget.ForgetPage._changed builtins.list
+forget.ForgetPage._changed forget.ForgetPage._undo builtins.list
 own.OwnRequest._add own.OwnRequest._open own.OwnRequest._edit own.OwnRequest._mark
 own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
 own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda>
@@ -42,11 +42,11 @@ export.ExportPage._chosen export.ExportPage.refresh
 
 _OPERATOR = """
 own.OwnRequest._take_up own.OwnRequest._save own.OwnRequest._use own.OwnRequest._used
-unlearn.UnlearnPage._start unlearn.UnlearnPage._cancel unlearn.UnlearnPage._delete
+unlearn.UnlearnPage._start unlearn.UnlearnPage._cancel unlearn.UnlearnPage._delete unlearn.UnlearnPage._undo
 comparing.listing.Listing._save
 auditing.page.AuditPage._attack auditing.page.AuditPage._cancel auditing.page.AuditPage._report
 runs_page.RunsPage._pause runs_page.RunsPage._resume runs_page.RunsPage._cancel runs_page.RunsPage._describe
-runs_page.RunsPage._delete
+runs_page.RunsPage._delete runs_page.RunsPage._undo
 api.Actions.start api.Actions.cancel api.Actions.export
 export.ExportPage._make export.ExportPage._bring
 model_panel.ModelPanel._check model_panel.ModelPanel._load model_panel.ModelPanel._cancel model_panel.ModelPanel._unload

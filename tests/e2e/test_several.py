@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Page, expect
 
-from benchmarks.visitor import API, Visitor
 from components.doors.blocks import ONLY_OPERATORS
-from components.studio import ORIGINAL
 from tests.e2e.conftest import PASSWORD
 from tests.e2e.driving import MODEL, Server, mark, start, told, turn_to
 from tests.e2e.stored import quick_suite, request_about, store, write_down
@@ -84,21 +80,3 @@ def test_a_fit_that_waits_says_how_many_go_before_it(shared: Server, visit: Call
     expect(second.locator("#unlearn-progress")).not_to_contain_text("goes before it")
     second.locator("#unlearn-cancel").click()
     expect(second.locator("#unlearn-progress")).to_contain_text("Cancelled")
-
-
-def test_a_question_that_waits_says_at_which_place(shared: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
-    page, picture = visit(shared.url, who="vera"), tmp_path / "shot.png"
-    Image.new("RGB", (64, 64), "teal").save(picture)
-    others = [Visitor(shared.url) for _ in range(3)]
-    for other in others:
-        assert other.log_in("otto", PASSWORD).status_code == 200
-        other.open().call("_bring", other.upload(picture), "Who is this?", ORIGINAL, None, None)
-    for i in range(8):
-        for other in others:
-            data = [f"Who is this, for the {i}th time?", ORIGINAL, None, None]
-            body = {"fn_index": other.functions["_ask"]["id"], "session_hash": other.session, "data": data}
-            assert other.http.post(f"{API}/queue/join", json=body).status_code == 200
-    page.locator("#inspect-ask").click()
-    expect(page.locator("#inspect-answer")).to_contain_text(re.compile(r"queue: [1-4]/\d+"))
-    for other in others:
-        other.leave()

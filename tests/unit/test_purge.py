@@ -72,3 +72,14 @@ def test_a_damaged_run_goes_all_the_same(kept: tuple[Path, str, str, str]) -> No
 def test_what_is_not_there_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadRequest):
         purge(tmp_path, name)
+
+
+def test_a_purge_is_final_also_for_what_could_still_be_brought_back(kept: tuple[Path, str, str, str]) -> None:
+    root, run, request, other = kept
+    workspace = Workspace(root)
+    workspace.discard(run)
+    workspace.discard(other)
+    assert purge(root, run).left == (f"requests/{request}.zip",), "it was looked at before it went"
+    assert not workspace.in_bin(run)
+    assert not workspace.in_bin(other)
+    assert not list(root.glob(".discarded-*"))

@@ -53,6 +53,7 @@ def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
     """Remove a run or a saved request, and what was left half written, then search the workspace for its people and their
     pictures.
 
+    Runs that were deleted on a page and could still be brought back go first, for good.
     What was removed is no longer in any folder. Disks, snapshots and backups may keep blocks of it; that is beyond a program.
 
     Args:
@@ -64,6 +65,7 @@ def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
         RunNotReady: a run is still going.
         StorageFailed: it must not be removed.
     """
+    _empty_bin(root, name)
     patterns = _traces(root, name).patterns()
     Workspace(root).sweep()
     removed = [name]
@@ -75,6 +77,14 @@ def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
                 removed.append(other)
     left = [str(path.relative_to(root)) for path in _holding(root, patterns)]
     return Purged(tuple(removed), sum(1 for _ in _files(root)), tuple(left))
+
+
+def _empty_bin(root: Path, name: str) -> None:
+    """Nothing that was deleted on a page can come back after a purge; what is purged itself is looked at once more."""
+    workspace = Workspace(root)
+    if workspace.in_bin(name):
+        workspace.restore(name)
+    workspace.empty_bin(older=0)
 
 
 def _traces(root: Path, name: str) -> Traces:

@@ -11,8 +11,9 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,9 @@ ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 
 PATIENCE = 0.5
 """Seconds; to look whether a run is going takes microseconds."""
+DISCARDED = ".discarded-"
+KEPT = 120.0
+"""Seconds for which a discarded run can be brought back."""
 
 logger = logging.getLogger(__name__)
 
@@ -156,14 +160,56 @@ class Workspace:
             StorageFailed: it must not be removed.
         """
         folder = self._folder(run_id)
+        with self._at_rest(folder), storing(), self._changing():
+            self._remove(folder)
+
+    def discard(self, run_id: str) -> None:
+        """Take a run out of sight. For `KEPT` seconds it can be brought back; then, or with a purge, it is removed for good.
+
+        Raises:
+            RunNotFound, RunNotReady, StorageFailed: as for `delete`.
+        """
+        folder = self._folder(run_id)
+        with self._at_rest(folder), storing(), self._changing():
+            os.utime(folder)  # the time begins now
+            os.rename(folder, self.root / f"{DISCARDED}{run_id}")
+
+    def in_bin(self, run_id: str) -> bool:
+        """Whether a run was discarded and can still be brought back."""
+        return ID.fullmatch(run_id) is not None and (self.root / f"{DISCARDED}{run_id}").is_dir()
+
+    def restore(self, run_id: str) -> None:
+        """Bring a discarded run back. Raises RunNotFound if it is gone for good, StorageFailed."""
+        with storing(), self._changing():
+            if not self.in_bin(run_id):
+                raise RunNotFound("This run can no longer be brought back: it was removed for good.")
+            os.rename(self.root / f"{DISCARDED}{run_id}", self.root / run_id)
+
+    def empty_bin(self, older: float = KEPT) -> None:
+        """Remove discarded runs for good, those of at least `older` seconds. Raises StorageFailed."""
+        if any(self.root.glob(f"{DISCARDED}*")):
+            with storing(), self._changing():
+                self._empty(older)
+
+    def _empty(self, older: float) -> None:
+        """A time in the future, from a clock that was set back since, is old as well."""
+        for folder in self.root.glob(f"{DISCARDED}*"):
+            with suppress(FileNotFoundError):  # another program was faster
+                if not 0 <= time.time() - folder.stat().st_mtime < older:
+                    self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        """Renamed first, so that nobody meets half a run; what a crash leaves is removed with the next change."""
+        gone = self.root / f"{UNFINISHED}{secrets.token_hex(4)}"
+        os.rename(folder, gone)
+        shutil.rmtree(gone)
+
+    def _at_rest(self, folder: Path) -> IO[bytes]:
+        """The run's lock. Raises RunNotReady if somebody works on it, RunNotFound."""
         held = self._alone(folder)
         if held is None:
             raise RunNotReady("This run is still going. Please cancel it before you delete it.")
-        with held, storing(), self._changing():
-            # Renamed first, so that nobody meets half a run; what a crash leaves is removed with the next change.
-            gone = self.root / f"{UNFINISHED}{secrets.token_hex(4)}"
-            os.rename(folder, gone)
-            shutil.rmtree(gone)
+        return held
 
     def sweep(self) -> None:
         """Remove what killed processes left half made, wherever in the workspace; what living ones write stays.
@@ -202,4 +248,5 @@ class Workspace:
                 for folder in self.root.glob(f"{UNFINISHED}*"):
                     shutil.rmtree(folder)
         with lock_shared(path):
+            self._empty(KEPT)
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from unlearn_core.data.example import ForgetRequest
 from unlearn_core.runs import Run, RunDamaged, RunNotReady, RunState, Worker, Workspace
 from unlearn_core.runs.files import lock_shared
 from unlearn_core.runs.run import STOPPED
+from unlearn_core.runs.store import KEPT
 from unlearn_core.vlm.errors import RunNotFound
 
 Picture = Callable[..., Image.Image]
@@ -143,3 +145,46 @@ def test_a_run_that_ends_while_it_is_looked_at_never_reads_as_failed(
         seen = {workspace.run(run.id).state for _ in range(20)}
         end.join()
         assert seen <= {RunState.RUNNING, RunState.DONE}
+
+
+def test_a_discarded_run_comes_back_whole_until_its_time_is_up(
+    workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunNotReady, match="still going"):
+        workspace.discard(run.id)
+    run.set_state(RunState.CANCELLED)
+    before = {p.name: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()}
+    workspace.discard(run.id)
+    assert workspace.runs() == []
+    with pytest.raises(RunNotFound):
+        workspace.run(run.id)
+    Workspace(workspace.root).restore(run.id)  # also from another program
+    assert {p.name: p.read_bytes() for p in run.folder.rglob("*") if p.is_file()} == before
+
+    workspace.discard(run.id)
+    workspace.empty_bin()
+    assert workspace.in_bin(run.id), "its time is not up"
+    late = time.time() + KEPT
+    monkeypatch.setattr("unlearn_core.runs.store.time.time", lambda: late)
+    workspace.empty_bin()
+    assert [path.name for path in workspace.root.iterdir()] == [".lock"], "nothing of it is left"
+    with pytest.raises(RunNotFound, match="for good"):
+        workspace.restore(run.id)
+
+
+@pytest.mark.parametrize("run_id", ["", "..", "../x", "20250101-000000-00000000"])
+def test_only_what_was_discarded_comes_back(workspace: Workspace, run: Run, run_id: str) -> None:
+    with pytest.raises(RunNotFound):
+        workspace.restore(run_id)
+
+
+def test_the_next_change_removes_what_can_no_longer_come_back(
+    workspace: Workspace, run: Run, request_: ForgetRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that was killed before its time was up leaves nothing for ever; a clock set back does not either."""
+    run.set_state(RunState.CANCELLED)
+    workspace.discard(run.id)
+    back = time.time() - 3600
+    monkeypatch.setattr("unlearn_core.runs.store.time.time", lambda: back)
+    other = workspace.create("tiny", "", request_, TinyConfig(), "demo")
+    assert {path.name for path in workspace.root.iterdir()} == {other.id, ".lock"}

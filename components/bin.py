@@ -1,0 +1,39 @@
+"""What was just deleted, and a button that brings it back while that can be done."""
+
+from __future__ import annotations
+
+from threading import Timer
+from typing import Any
+
+import gradio as gr
+
+from components import html
+from components.studio import Studio
+from components.texts import lasting
+from unlearn_core.runs.store import KEPT
+
+
+class Bin:
+    """Draw it where the deleted run stood. `undo` is the button, `gone` the id of the run that it brings back."""
+
+    def __init__(self, studio: Studio, prefix: str) -> None:
+        self.studio = studio
+        self.gone = gr.State("")
+        with gr.Row(visible=False, elem_classes="undo") as self.row:
+            self.note = gr.HTML(elem_id=f"{prefix}-deleted")
+            self.undo = gr.Button("Undo", scale=0, min_width=90, elem_id=f"{prefix}-undo")
+        self.drawn = [self.gone, self.row, self.note]
+
+    def discard(self, run_id: str) -> dict[Any, Any]:
+        """Raises RunNotFound, RunNotReady, StorageFailed."""
+        self.studio.workspace.discard(run_id)
+        last = Timer(KEPT, self.studio.workspace.empty_bin)
+        last.daemon = True
+        last.start()
+        told = html.note(f"The run is deleted. In {lasting(KEPT)} it is gone for good.")
+        return {self.gone: run_id, self.row: gr.Row(visible=True), self.note: told}
+
+    def restore(self, gone: str) -> dict[Any, Any]:
+        """Raises RunNotFound where it is gone for good, StorageFailed."""
+        self.studio.workspace.restore(gone)
+        return {self.gone: "", self.row: gr.Row(visible=False)}

@@ -1,0 +1,36 @@
+"""The recorded example is what the page says of it: it belongs to the demo model, and gives no more than is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.example import REF
+from components.seats import Seat, Seats
+from components.studio import Studio
+from unlearn_core import bundle
+from unlearn_core.demo import recorded
+from unlearn_core.demo.request import exam
+from unlearn_core.vlm import VLM
+from unlearn_core.vlm.loading import DEMO, Choice
+
+
+def test_it_gives_as_much_as_the_page_says_on_pictures_and_in_words_it_never_saw() -> None:
+    vlm, made = VLM.load(DEMO, device="cpu"), recorded.record()
+    module = bundle.load(recorded.FORGOTTEN / recorded.BUNDLE, vlm)
+    asked = [e for e in exam([made.subject], pictures=8, others=3) if e.kind == "forget private"]
+    before, after = ([a.text for a in v.ask([e.prompt for e in asked])] for v in (vlm, module.attach(vlm)))
+    assert [b == e.answer for b, e in zip(before, asked, strict=True)].count(True) == len(asked) == 48
+    given = [a == e.answer for a, e in zip(after, asked, strict=True)].count(True)
+    assert f"{given} of {len(asked)}" == recorded.STILL
+
+
+def test_the_page_finds_it_for_the_demo_and_knows_whom_it_is_about(tmp_path: Path) -> None:
+    studio = Studio(Seats(Seat(Choice(str(DEMO), device="cpu"), VLM.load(DEMO, device="cpu"))), tmp_path)
+    try:
+        assert [ref for _, ref in studio.results()] == [REF]
+        assert studio.subjects(REF) == [recorded.WHO]
+        assert "recorded" in studio.label(REF)
+        assert studio.suite(REF, [], thorough=False).splits
+        assert not list(tmp_path.rglob("*")), "looking at it leaves nothing in the workspace"
+    finally:
+        studio.close()
