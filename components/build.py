@@ -74,11 +74,10 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
             .then
         )
 
-        inspect.example.see.click(
-            lambda count: (go("compare"), compare.refresh(example.REF), count + 1),
-            compare.begun,
-            [tabs, compare.result, compare.begun],
-            **QUIET,
+        compare.begin_at(
+            inspect.example.see.click(
+                lambda: (go("compare"), compare.refresh(example.REF)), None, [tabs, compare.result], **QUIET
+            ).then
         )
 
         @plainly

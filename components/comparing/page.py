@@ -34,7 +34,7 @@ _SAVE_CHART = """() => {
 
 
 class ComparePage:
-    """Elements other pages need: `result` (the choice of A), `other` (of B), and `begun`: one more begins a comparison."""
+    """Elements other pages need: `result` (the choice of A) and `other` (of B)."""
 
     def __init__(self, studio: Studio, marked: gr.HTML) -> None:
         self.studio = studio
@@ -116,14 +116,18 @@ class ComparePage:
         running = [self.progress, self.start, self.cancel]
         shown = [self.summary, self.bars, self.scatter, *self.listing.drawn]
         self.drawn = [*chosen, self.progress, *shown]
-        # One at a time: two that ask the same run would write to the same file of answers.
-        once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
-        self.begun = gr.State(0)
-        asked, told = [*chosen, self.thorough], [*running, *shown]
-        begin = gr.on([self.start.click, self.begun.change], self._run, asked, told, **quiet, **once)
-        self.cancel.click(self._cancelled, None, [*running, *shown], cancels=[begin], queue=False, **quiet)
+        self.asked, self.told = [*chosen, self.thorough], [*running, *shown]
+        self.begin_at(self.start.click)
         self.listing.wire()
         self.closer.wire(chosen, self.listing.rows)
+
+    def begin_at(self, event: Any) -> None:
+        """Compare what is chosen, whenever this event occurs."""
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        # One at a time: two that ask the same run would write to the same file of answers.
+        once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
+        begin = event(self._run, self.asked, self.told, **quiet, **once)
+        self.cancel.click(self._cancelled, None, self.told, cancels=[begin], queue=False, **quiet)
 
     def _people(self) -> list[tuple[str, str]]:
         return [(c.label, c.id) for c in self.studio.collection.subjects()]
