@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import RESULTS, write_result
+from benchmarks.common import RESULTS, fitted, write_result
 from unlearn_core.demo.request import forget_request
 from unlearn_core.demo.suite import demo_suite
 from unlearn_core.demo.world import FORGET_SPLIT
@@ -29,7 +29,6 @@ from unlearn_core.evaluation.attacks.audit import attempt, audit_of
 from unlearn_core.evaluation.progress import finish
 from unlearn_core.evaluation.report import plain
 from unlearn_core.methods import METHODS
-from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.loading import DEMO, RETAIN_ONLY
 
@@ -65,13 +64,8 @@ def goals(found: Audit) -> dict[str, Any]:
 
 def run(before: VLM, gold: VLM, spec: str, args: argparse.Namespace) -> Iterator[tuple[str, Outcome, float]]:
     """Fit one method and attack the result: name, outcome and seconds of each attack."""
-    name, _, given = spec.partition(":")
-    options = dict(pair.split("=") for pair in given.split(",") if pair)
-    method, request = METHODS[name], forget_request(FORGET_SPLIT, pictures=args.pictures)
-    fit = method.start(before, request, from_values(method.config, options))
-    for _ in fit:
-        pass
-    target = Target(before, fit.module.attach(before), demo_suite(request, seed=args.seed), gold)
+    request = forget_request(FORGET_SPLIT, pictures=args.pictures)
+    target = Target(before, fitted(spec, before, request).attach(before), demo_suite(request, seed=args.seed), gold)
     budgets = budgets_of(args.budget, args.seed)
     for attack in args.attacks:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: how a result file is written."""
+"""What the benchmarks share: how a result file is written, and how a fit is named on the command line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from typing import Any
 
 import torch
 import transformers
+
+from unlearn_core.data.example import ForgetRequest
+from unlearn_core.methods import METHODS, Module
+from unlearn_core.methods.options import from_values
+from unlearn_core.vlm import VLM
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -30,3 +35,13 @@ def write_result(path: Path, module: str, **content: Any) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record | content, indent=1) + "\n")
+
+
+def fitted(spec: str, vlm: VLM, request: ForgetRequest) -> Module:
+    """What a method learns; `spec` is its name, or name:option=value,option=value."""
+    name, _, given = spec.partition(":")
+    method, options = METHODS[name], dict(pair.split("=") for pair in given.split(",") if pair)
+    fit = method.start(vlm, request, from_values(method.config, options))
+    for _ in fit:
+        pass
+    return fit.module

@@ -18,13 +18,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.bystander import asked, kept, known_of, together
-from benchmarks.common import RESULTS, write_result
+from benchmarks.common import RESULTS, fitted, write_result
 from unlearn_core.data.example import Example
 from unlearn_core.demo import questions, world
 from unlearn_core.demo.request import TEST_SEEDS, forget_request
 from unlearn_core.demo.world import FORGET_SPLIT
-from unlearn_core.methods import METHODS
-from unlearn_core.methods.options import from_values
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.loading import DEMO, RETAIN_ONLY
 
@@ -45,16 +43,6 @@ def exam(people: Sequence[str], pictures: int) -> tuple[Example, ...]:
     return tuple(rows)
 
 
-def unlearned(vlm: VLM, spec: str) -> VLM:
-    name, _, given = spec.partition(":")
-    options = dict(pair.split("=") for pair in given.split(",") if pair)
-    method = METHODS[name]
-    fit = method.start(vlm, forget_request(FORGET_SPLIT), from_values(method.config, options))
-    for _ in fit:
-        pass
-    return fit.module.attach(vlm)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--specs", nargs="+", default=SPECS, help="name, or name:option=value,option=value")
@@ -69,7 +57,11 @@ def main() -> None:
     results = []
     for spec in ("retain-only", *args.specs):
         began = time.perf_counter()
-        after = VLM.load(RETAIN_ONLY, device="cpu") if spec == "retain-only" else unlearned(vlm, spec)
+        after = (
+            VLM.load(RETAIN_ONLY, device="cpu")
+            if spec == "retain-only"
+            else fitted(spec, vlm, forget_request(FORGET_SPLIT)).attach(vlm)
+        )
         seconds = round(time.perf_counter() - began, 1)
         results.append({"method": spec, "seconds": seconds, "facts": kept(after, rows, known)})
         print(results[-1], flush=True)

@@ -107,7 +107,7 @@ class CvfConfig:
     company: int = option(
         0,
         "Pictures in company",
-        "How many further pictures are made in which somebody retained stands beside a forgotten subject, who is unlearned there too; 0 is off. Sixty halve what is answered in company on the demo, but want more steps. [ours]",
+        "How many further pictures are made in which somebody retained stands beside a forgotten subject, who is unlearned there too; 0 is off. Sixty halve what is answered in company on the demo; look at the other answers too, they may cost forgetting there. [ours]",
         low=0,
         high=10000,
         step=1,
