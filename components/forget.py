@@ -69,7 +69,8 @@ class ForgetPage:
         ]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward, self.undo, self.last, self.before]
-        self.marked.change(self._changed, [self.marked, self.last], out, **quiet)
+        # each change in its turn: of two quick ones, the server would else see the second alone, and nothing to undo
+        self.marked.change(self._changed, [self.marked, self.last], out, trigger_mode="multiple", **quiet)
         self.clear.click(list, None, self.marked, **quiet)
         self.undo.click(self._undo, self.before, self.marked, **quiet)
 

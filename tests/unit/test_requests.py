@@ -144,7 +144,7 @@ def test_requests_are_saved_listed_and_deleted(tmp_path: Path, request_: ForgetR
     shelf = Shelf(tmp_path / "requests")
     assert shelf.saved() == []
     saved = shelf.save(request_)
-    (tmp_path / "requests" / f"{saved.id[:-1]}0.zip").write_bytes(b"broken")
+    (tmp_path / "requests" / f"{saved.id[:-8]}{'0' * 8}.zip").write_bytes(b"broken")
     assert [s for s in shelf.saved() if s.id == saved.id] == [saved]
     assert content(shelf.load(saved.id)) == content(request_)
     shelf.delete(saved.id)
