@@ -142,7 +142,7 @@ def bystander(rows: Sequence[Row]) -> str:
 
 
 def company(rows: Sequence[Row]) -> str:
-    return markdown(("", *rows[0]["facts"]), [(r["method"], *still(r)) for r in rows])
+    return markdown(("", "forget set", *rows[0]["facts"]), [(r["method"], str(r["set"] + 1), *still(r)) for r in rows])
 
 
 def still(row: Row) -> list[str]:
