@@ -136,6 +136,13 @@ def with_fact(draft: Draft, subject: str, fact: Fact) -> Draft:
     return replace(draft, lines=(*draft.lines, asked(draft, "forget", subject, fact.question, fact.answer)))
 
 
+def with_facts(draft: Draft, subject: str, facts: Iterable[Fact]) -> Draft:
+    """All of these facts marked to be forgotten, each once."""
+    for fact in facts:
+        draft = draft if is_marked(draft, subject, fact) else with_fact(draft, subject, fact)
+    return draft
+
+
 def is_marked(draft: Draft, subject: str, fact: Fact) -> bool:
     return any(_is(line, subject, fact) for line in draft.lines)
 

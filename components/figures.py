@@ -265,8 +265,8 @@ def losses(steps: Sequence[Step]) -> go.Figure:
             mode="lines",
             line={"color": colour, "width": 2},
         )
-    figure.update_layout(xaxis={"title": "step"}, yaxis={"title": "loss", "rangemode": "tozero"}, **_LEGEND)
-    return plain(figure, 260)
+    figure.update_layout(xaxis=_axis_of(steps), yaxis={"title": "loss", "rangemode": "tozero"}, **_LEGEND)
+    return _roomy(figure)
 
 
 def probes(steps: Sequence[Step]) -> go.Figure:
@@ -283,11 +283,27 @@ def probes(steps: Sequence[Step]) -> go.Figure:
             hovertemplate="%{y:.0%}<extra>" + name + "</extra>",
         )
     figure.update_layout(
-        xaxis={"title": "step"},
+        xaxis=_axis_of(steps),
         yaxis={"title": "answered with the truth", "tickformat": ".0%", "range": [-0.03, 1.05]},
         **_LEGEND,
     )
-    return plain(figure, 260)
+    if not any(trace["x"] for trace in figure.data):
+        figure.add_annotation(
+            text="asked for the first time in a few steps", showarrow=False, xref="paper", x=0.5, y=0.5
+        )
+    return _roomy(figure)
+
+
+def _axis_of(steps: Sequence[Step]) -> dict[str, Any]:
+    """As long as the fit will be from its first step, so that nothing moves but the lines."""
+    return {"title": "step", "range": [0, steps[-1].total if steps else 1]}
+
+
+def _roomy(figure: go.Figure) -> go.Figure:
+    """A curve of a fit: its margin does not follow the numbers, which change while one looks."""
+    figure = plain(figure, 260).update_layout(margin={"l": 64, "b": 44})
+    figure.update_xaxes(automargin=False)
+    return figure.update_yaxes(automargin=False)
 
 
 def nothing(text: str, height: int = 400) -> go.Figure:

@@ -104,7 +104,8 @@ class ForgetPage:
         """What will be forgotten and what stays, as two panels."""
         if not marked:
             return html.empty(
-                "Nobody is marked yet. Click one or more people; a handful takes a minute or two to forget."
+                "Nobody is marked yet. Click one or more people; a handful takes a minute or two to forget. Somebody else? "
+                "Bring your own pictures, below."
             )
         saved = self.studio.saved(marked)
         if saved is not None:

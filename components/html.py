@@ -40,6 +40,11 @@ def note(text: str, tone: str = "plain") -> str:
     return f'<p class="note {escape(tone)}">{escape(text)}</p>'
 
 
+def step(number: int, text: str) -> str:
+    """What to do next on a panel with several steps."""
+    return f'<p class="step"><b>{number}</b> {escape(text)}</p>'
+
+
 def working(text: str) -> str:
     """What is being done, and how far it is."""
     return f'<p class="doing" role="status">{escape(text)}</p>'

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from components import html
 from components.draft import LEFT_OUT, Draft, Pictured, is_marked
 from components.gallery import Collection
+from components.texts import lasting
 from unlearn_core.data.checks import Finding, Severity
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.knowledge import Fact, Known
@@ -17,21 +18,38 @@ from unlearn_core.evaluation.knowledge import Fact, Known
 STRANGERS = 3
 THUMBNAIL = 144
 """Pixels of the longer side."""
+EVERY = "every"
+"""What the button says that marks all facts at once."""
 
 
-def facts(found: Known | None, draft: Draft, subject: str) -> str:
-    """Each known fact as a button that marks it; what is not known is counted."""
+def asking() -> str:
+    """Before the first answer is there."""
+    return '<p class="legend">Asking …</p>'
+
+
+def facts(found: Known | None, draft: Draft, subject: str, seconds: float = 0) -> str:
+    """Each known fact as a button that marks it; what is not known is counted. `seconds` is for how long it was asked."""
     if found is None:
         return ""
     chips = "".join(_chip(i, f, is_marked(draft, subject, f)) for i, f in enumerate(found.facts) if f.known)
     unknown = found.total - len(found.known)
     if found.done < found.total:
-        note = f"Asking … {found.done} of {found.total}"
+        left = seconds / max(1, found.done) * (found.total - found.done)
+        note = f"Asking … {found.done} of {found.total}, about {lasting(left)} left"
     elif not chips:
         note = "The model gives no answer about this person that it would not give about others. There is nothing to forget."
     else:
-        note = f"Click what must be forgotten. {unknown} more things were asked, and the model does not know them."
-    return f'<div class="facts-known">{chips}</div><p class="legend">{escape(note)}</p>'
+        note = (
+            f"Click what must be forgotten, also what is said seldom. {unknown} more things were asked and are left out: no answer, "
+            "one that strangers get too, or one that answers something else."
+        )
+    left = [f for f in found.known if not is_marked(draft, subject, f)]
+    every = (
+        html.buttons([(EVERY, f"Mark all {len(found.known)}", "")])
+        if len(left) > 1 and found.done == found.total
+        else ""
+    )
+    return f'<div class="facts-known">{chips}</div>{every}<p class="legend">{escape(note)}</p>'
 
 
 def _chip(i: int, fact: Fact, marked: bool) -> str:

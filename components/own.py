@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,8 +35,10 @@ from unlearn_core.vlm.errors import BadRequest
 
 MOST_PICTURES = 200
 """Pictures of people that a draft may hold."""
-ASKED = 2
+ASKED = 4
 """Pictures of a person that the model is asked about."""
+DEMAND = Demand(views=1, agreement=0.25, margin=0.2)
+"""What is said a few times of this person and not of strangers can be marked: to forget, a leak counts though it be rare."""
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -55,6 +58,9 @@ class OwnRequest:
     # -- what is on the page ------------------------------------------------------------------------------------------
 
     def _draw_pictures(self) -> None:
+        gr.HTML(
+            html.step(1, "Name one person and add a few photographs, or open a file: zip, JSON lines, JSON or CSV.")
+        )
         self.who = gr.Textbox(
             label="Who is it?", placeholder="A name, or any word for this person", max_length=100, elem_id="own-who"
         )
@@ -71,6 +77,7 @@ class OwnRequest:
         self.report = gr.HTML(elem_id="own-report")
         self.strip = clickable(known.thumbnails(()), elem_id="own-strip")
         self.region = RegionPanel("own")
+        gr.HTML(html.step(2, "Ask, and click what must be forgotten."))
         with gr.Row():
             self.ask = gr.Button("What does the model know?", interactive=False, elem_id="own-ask")
             self.stop = gr.Button("Stop", visible=False, min_width=80, elem_id="own-stop")
@@ -78,6 +85,9 @@ class OwnRequest:
         self.bank = BankPanel(self.studio)
 
     def _draw_lines(self) -> None:
+        gr.HTML(
+            html.step(3, "Look over what will be asked of the methods, and let it propose who must stay as they are.")
+        )
         self.table = gr.Dataframe(
             headers=list(drafts.HEADERS),
             datatype="str",
@@ -98,6 +108,7 @@ class OwnRequest:
         )
         self.propose = gr.Button("Propose what to retain", interactive=False, elem_id="own-propose")
         self.findings = gr.HTML(elem_id="own-findings")
+        gr.HTML(html.step(4, "Give it a name and use it: then it is what is marked, above."))
         with gr.Row(elem_classes="ask"):
             self.name = gr.Textbox(label="Name of the request", max_length=200, scale=4, elem_id="own-name")
             self.use = gr.Button(
@@ -179,15 +190,16 @@ class OwnRequest:
     def _ask(self, who: str, request: gr.Request) -> Iterator[Any]:
         draft = self._draft(request)
         subject = self._subject(draft, who)
-        yield {self.ask: gr.Button(interactive=False), self.stop: gr.Button(visible=True), self.facts: ""}
+        yield {self.ask: gr.Button(interactive=False), self.stop: gr.Button(visible=True), self.facts: known.asking()}
         ready = {self.ask: gr.Button(interactive=True), self.stop: gr.Button(visible=False)}
         try:
             bank = self.bank.current(request)
             others = known.strangers(self.studio.collection, draft, subject)
             pictures = [p.image for p in draft.of(subject)[:ASKED]]
-            for found in knows(self.studio.vlm, pictures, bank, others, Demand(views=1)):
+            began = time.monotonic()
+            for found in knows(self.studio.vlm, pictures, bank, others, DEMAND):
                 self.studio.desk.put(request.session_hash, "known", (subject, found))
-                yield {self.facts: known.facts(found, draft, subject)}
+                yield {self.facts: known.facts(found, draft, subject, time.monotonic() - began)}
         except Exception:
             yield ready
             raise
@@ -201,6 +213,8 @@ class OwnRequest:
     def _mark(self, request: gr.Request, event: gr.EventData) -> Any:
         subject, found = self.studio.desk.get(request.session_hash, "known", tuple)
         place = picked(event)
+        if place == known.EVERY:
+            return self._shown(drafts.with_facts(self._draft(request), subject, found.known), request)
         if not place.isdigit() or int(place) >= len(found.facts):
             raise BadRequest("There is no such fact here. Please ask again what the model knows.")
         if not found.facts[int(place)].known:

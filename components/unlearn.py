@@ -61,16 +61,16 @@ class UnlearnPage:
                 self.progress = gr.HTML(
                     html.empty("No run is going. Choose a method and press Start."), elem_id="unlearn-progress"
                 )
-                with gr.Column(visible=False) as self.charts:
-                    self.probes = gr.Plot(show_label=False, elem_id="unlearn-probes")
-                    self.losses = gr.Plot(show_label=False, elem_id="unlearn-losses")
-                self.report = gr.HTML(elem_id="unlearn-report")
-                with gr.Row():
+                with gr.Row():  # above what grows, so that nothing is pushed away under the mouse
                     self.cancel = gr.Button("Cancel", visible=False, elem_id="unlearn-cancel")
                     self.delete = gr.Button("Delete this run", visible=False, elem_id="unlearn-delete")
                     self.onward = gr.Button(
                         "Compare before and after", variant="primary", visible=False, elem_id="unlearn-onward"
                     )
+                with gr.Column(visible=False) as self.charts:
+                    self.probes = gr.Plot(show_label=False, elem_id="unlearn-probes")
+                    self.losses = gr.Plot(show_label=False, elem_id="unlearn-losses")
+                self.report = gr.HTML(elem_id="unlearn-report")
                 self.bin = Bin(studio, "unlearn")
                 self.runs = clickable(elem_id="unlearn-runs")
         self.timer = gr.Timer(POLL, active=False)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from components import draft as drafts
 from components.importing import bring, told
-from components.known import facts, findings, left_out, thumbnails
+from components.known import EVERY, facts, findings, left_out, thumbnails
 from components.region import stage
 from unlearn_core.data.checks import CHECKS
 from unlearn_core.data.example import REFUSAL, Example
@@ -45,6 +45,20 @@ def test_a_marked_fact_is_asked_of_every_picture_and_can_be_taken_back(draft: dr
     grown = drafts.with_pictures(draft, "Mira", [picture(5)])
     assert len(grown.request().forget) == 4
     assert not drafts.with_fact(grown, "Mira", JOB).side("forget")
+
+
+def test_all_facts_can_be_marked_at_once_when_all_was_asked(draft: drafts.Draft) -> None:
+    pet = replace(JOB, label="pet", question="Pet?", answer="cat")
+    unknown = replace(JOB, label="shoe", question="Shoe size?", answer="47", known=False)
+    found = Known(3, 3, (JOB, pet, unknown))
+    offered = f'data-pick="{EVERY}"'
+    none = replace(draft, lines=())
+    assert offered in facts(found, none, "Mira")
+    assert offered not in facts(replace(found, done=2), none, "Mira")
+    every = drafts.with_facts(draft, "Mira", found.known)
+    assert {e.answer for e in every.side("forget")} == {JOB.answer, "cat"}
+    assert drafts.with_facts(every, "Mira", found.known) == every
+    assert offered not in facts(found, every, "Mira")
 
 
 def test_what_is_changed_added_and_removed_in_the_table_is_in_the_request(draft: drafts.Draft) -> None:
