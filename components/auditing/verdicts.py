@@ -70,7 +70,7 @@ def _judged(result: Mapping[str, Any]) -> tuple[str, str]:
     if result["withstands"] is None:
         return "other", "not judged"
     if result["withstands"]:
-        return "keep", "withstands"
+        return ("keep", "withstands") if is_sure(result["forget"]["worst"]) else ("other", "withstands, of few")
     return ("forget", "gives way") if result["in_scope"] else ("other", "gives way, not claimed")
 
 

@@ -31,7 +31,7 @@ REQUEST = ForgetRequest("two", (*about("red", RED, "r"), *about("green", GREEN, 
 
 
 def added(request: ForgetRequest, count: int, seed: int = 0) -> tuple[Example, ...]:
-    return in_company(request, count, np.random.default_rng(seed)).forget[len(request.forget) :]
+    return in_company(request, count, np.random.default_rng(seed))
 
 
 def test_every_subject_in_turn_stands_beside_somebody_retained() -> None:

@@ -93,7 +93,15 @@ def attack_named(text: str) -> dict[str, Any]:
         "gold": both,
         "curve": [{"label": text, "forget": one, "gold": None}],
     }
-    said = {"attack": text, "title": text, "access": text, "verdict": text, "made": text, "seconds": 1.5}
+    said = {
+        "attack": text,
+        "title": text,
+        "access": text,
+        "verdict": text,
+        "made": text,
+        "seconds": 1.5,
+        "withstands": None,
+    }
     return {**said, "budget": {text: text}, **sides}
 
 

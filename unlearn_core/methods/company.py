@@ -10,17 +10,17 @@ from unlearn_core.data.augment import beside
 from unlearn_core.data.example import Example, ForgetRequest, distinct_images
 
 
-def in_company(request: ForgetRequest, count: int, rng: np.random.Generator) -> ForgetRequest:
-    """The request with `count` more pictures to forget: one of each subject in turn, small beside a retained one.
+def in_company(request: ForgetRequest, count: int, rng: np.random.Generator) -> tuple[Example, ...]:
+    """Questions to forget about `count` more pictures: one of each subject in turn, small beside a retained one.
 
     The subject's side is marked as the region, so that whoever stands beside it stays. Asked is what has no answer of its
-    own to be given instead: a description would be of both. Nothing is added if no retained picture shows a subject, or of
+    own to be given instead: a description would be of both. There is none if no retained picture shows a subject, or of
     a subject whose pictures all have a region: they show who is beside it.
     """
     company = distinct_images([e for e in request.elsewhere if e.subject is not None])
     asked = _asked(request)
     if not company or not asked:
-        return request
+        return ()
     more: list[Example] = []
     for i in range(count):
         about = asked[i % len(asked)]
@@ -29,7 +29,7 @@ def in_company(request: ForgetRequest, count: int, rng: np.random.Generator) -> 
         assert shown is not None, "a request has no other on the forget side"
         image, region = beside(shown, company[int(rng.integers(len(company)))], rng)
         more += [replace(e, id=f"{e.id} in company {i}", image=image, region=region) for e in examples]
-    return replace(request, forget=(*request.forget, *more))
+    return tuple(more)
 
 
 def _asked(request: ForgetRequest) -> list[list[list[Example]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any, Literal, Protocol
@@ -234,11 +234,15 @@ def _controls(retain: Recovered | None, gold: Recovered | None, ahead: float | N
     return never if retain is None else f"{never}, {retain.worst.value:.1%} for people who stay"
 
 
+def is_sure(worst: Mapping[str, Any]) -> bool:
+    """Whether enough facts were attacked to say of a model that it withstands; `worst` has the fields of an `Estimate`."""
+    return worst["high"] is None or worst["high"] - worst["value"] <= VAGUE
+
+
 def _judged(worst: Estimate, holds: bool | None, breaks: bool, in_scope: bool) -> str:
     if holds is None:
         why = "it breaks answers about everybody" if breaks else "without a retain-only model it shows too little"
         return f"the attack cannot be judged, because {why}"
     if holds:
-        sure = worst.high is None or worst.high - worst.value <= VAGUE
-        return "the model withstands this attack" + ("" if sure else ", as far as so few can tell")
+        return "the model withstands this attack" + ("" if is_sure(asdict(worst)) else ", as far as so few can tell")
     return "the model gives way to this attack" + ("" if in_scope else ", which the method does not claim to stop")

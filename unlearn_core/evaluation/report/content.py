@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
@@ -77,6 +78,7 @@ def report_data(
             "subjects": len(suite.subjects),
             "questions": {split.value: len(probes) for split, probes in suite.splits.items()},
         },
+        "outcome": _outcome(table, after, [a for a in attacks if "why" not in a]),
         "splits": {s.value: plain(SPLITS[s]) for s in suite.splits},
         "summaries": plain(table.summaries),
         "rows": plain(table.rows),
@@ -89,6 +91,18 @@ def report_data(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": {e.model: round(e.seconds, 1) for e in (before, after)},
     }
+
+
+def _outcome(table: Table, after: Evaluation, attacks: Sequence[Mapping[str, Any]]) -> str:
+    """What came out, in two sentences without a table."""
+    found = table.summary(after.model)
+    kept = "" if found.kept is None else f"; of what must stay, {found.kept.value:.0%} is kept"
+    said = f"Of what was to go, {found.leaked.value:.0%} of {found.leaked.count} questions are still answered with the truth{kept}."
+    if not attacks:
+        return f"{said} No attack was run."
+    words = {True: "withstood", False: "not withstood", None: "cannot be judged"}
+    counts = Counter(words[a["withstands"]] for a in attacks)
+    return f"{said} Of {len(attacks)} attacks " + ", ".join(f"{n} {word}" for word, n in counts.items()) + "."
 
 
 def plain(value: Any) -> Any:

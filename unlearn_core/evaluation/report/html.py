@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 HEADLINE = ("answered", "refusal_rate", "gibberish_rate", "probability", "rouge_l_recall", "truth_ratio_forget")
-"""Metrics that get a column of their own; all of them are in the JSON file."""
+"""Metrics that the page shows; all of them are in the JSON file."""
 
 
 def to_html(data: dict[str, Any]) -> str:
     """The page of a report's data."""
-    columns = [key for key in HEADLINE if any(key in row["measures"] for row in data["rows"])]
+    columns = {
+        split: [k for k in HEADLINE if any(k in row["measures"] for row in data["rows"] if row["split"] == split)]
+        for split in data["splits"]
+    }
     return _template().render(**data, columns=columns)
 
 
@@ -28,7 +32,16 @@ def _template() -> Template:
     )
     environment.filters["percent"] = _percent
     environment.filters["interval"] = _interval
+    environment.filters["moment"] = _moment
     return environment.get_template("report.html.jinja")
+
+
+def _moment(text: str) -> str:
+    """A time as people write it; what is none stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%d %B %Y, %H:%M} UTC"
+    except ValueError:
+        return text
 
 
 def _percent(value: float | None) -> str:

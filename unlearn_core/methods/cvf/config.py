@@ -107,7 +107,7 @@ class CvfConfig:
     company: int = option(
         0,
         "Pictures in company",
-        "How many further pictures are made in which somebody retained stands beside a forgotten subject, who is unlearned there too; 0 is off. Sixty halve what is answered in company on the demo; look at the other answers too, they may cost forgetting there. [ours]",
+        "How many further pictures are made in which somebody retained stands beside a forgotten subject, who is unlearned there too; 0 is off. They come on top of what a step draws, and want more steps: with 60 and 140 steps the demo gives 4 to 12 % of the facts in company instead of 12 to 16 %, in nearly twice the time. [ours]",
         low=0,
         high=10000,
         step=1,

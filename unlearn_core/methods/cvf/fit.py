@@ -69,8 +69,8 @@ class CvfFit(Resumable):
         for moments in (stored.kept, stored.gone):
             moments.check({name: layer.in_features for name, layer in self.student.layers.items()})
         # What is asked and probed is the request as it came; unlearned is also what it shows in company.
-        self.wide = in_company(request, config.company, np.random.default_rng((config.seed, COMPANY)))
-        self.pictures = Pictures.of(self.wide, config)
+        self.company = in_company(request, config.company, np.random.default_rng((config.seed, COMPANY)))
+        self.pictures = Pictures.of(replace(request, forget=(*request.forget, *self.company)), config)
         self.rest = Rest(vlm, request, config.seed)
         shown = bool(self.pictures.groups[STAYING])
         if not shown and not stored.kept.layers:
@@ -121,8 +121,8 @@ class CvfFit(Resumable):
         pooling = self._note_features()
         self._constrain(going)
         yield clock.step(SPACE)
-        request = replace(self.wide, retain=(*self.request.retain, *self.rest.found))
-        losses = Losses(self.student, request, self.config, self.pictures, pooling, self.rng, self.world)
+        request = replace(self.request, retain=(*self.request.retain, *self.rest.found))
+        losses = Losses(self.student, request, self.company, self.config, self.pictures, pooling, self.rng, self.world)
         yield from within_memory(self._train(losses, clock))
         self._measure_drift()
 

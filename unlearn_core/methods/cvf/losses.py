@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ class Losses:
         self,
         student: Student,
         request: ForgetRequest,
+        company: Sequence[Example],
         config: CvfConfig,
         pictures: Pictures,
         pooling: Pooling,
@@ -51,12 +53,14 @@ class Losses:
         world: World,
     ) -> None:
         self.student, self.request, self.config, self.world = student, request, config, world
-        self.pictures, self.pooling, self.rng = pictures, pooling, rng
+        self.pictures, self.pooling, self.rng, self.company = pictures, pooling, rng, company
         self.keep = (*request.keep, *request.beside)
+        made = {pictures.place[id(e.image)] for e in company}
+        self.alone = [i for i in range(len(pictures.groups[GOING])) if i not in made]
         self.going, self.staying = pictures.read[GOING], pictures.read.get(STAYING)
         self.target = pictures.read[AWAY].pooled
         self.near = self._nearest()
-        self.veiled = Veiled(student.vlm, request.regions)
+        self.veiled = Veiled(student.vlm, replace(request, forget=(*request.forget, *company)).regions)
         self.weights = {
             "contrast": config.contrast_weight,
             "answer": config.answer_weight,
@@ -93,18 +97,24 @@ class Losses:
     # -- drawn, the same in all processes -----------------------------------------------------------------------------
 
     def _questions(self) -> tuple[list[int], list[Asked]]:
-        """Pictures of this step (as places among those going), and questions about them."""
+        """Pictures of this step (as places among those going), and questions about them.
+
+        Pictures in company come on top and take no turn from those of the request: else these would be forgotten less. [ours]
+        """
         request, n = self.request, self.config.questions
         keep = n // 3 if self.keep else 0
         asked = [request.forget[i] for i in self.rng.integers(len(request.forget), size=n - keep)]
+        more = n // 3 if self.company else 0
+        asked += [self.company[i] for i in self.rng.integers(len(self.company), size=more)] if more else []
         says = [request.target(e, int(self.rng.integers(1 << 20))) for e in asked]
         for i in self.rng.integers(len(self.keep), size=keep) if keep else ():
             asked.append(self.keep[i])
             says.append(self.keep[i].answer)
         about = [self.pictures.place[id(e.image)] for e in asked]
         places = list(dict.fromkeys(about))
-        more = [i for i in self._pick(len(self.pictures.groups[GOING]), self.config.forget_batch) if i not in places]
-        places += more[: max(0, self.config.forget_batch - len(places))]
+        others = [self.alone[i] for i in self._pick(len(self.alone), self.config.forget_batch)]
+        others = [i for i in others if i not in places]
+        places += others[: max(0, self.config.forget_batch + more - len(places))]
         return places, [Asked((GOING, i), e, s) for i, e, s in zip(about, asked, says, strict=True)]
 
     def _kept_questions(self, stay: list[int]) -> list[Asked]:
