@@ -179,7 +179,16 @@ def share_lines(words: Sequence[str], shares: Float[Tensor, "layers words"], cho
         xaxis={"title": "layer", "type": "category"},
         yaxis={"title": "on the picture", "tickformat": ".0%", "rangemode": "tozero"},
     )
-    return plain(figure, 210)
+    if lines:
+        note = {
+            "text": f"bold: {short(loud[0])}; grey: each word",
+            "showarrow": False,
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "right",
+        }
+        figure.add_annotation(**note, x=1, y=1.02, yanchor="bottom", font={"size": 11})
+    return plain(figure, 210).update_layout(margin={"t": 22})
 
 
 PART_COLOURS = (KEEP, "#3b4fa8", "#c2a13c", "rgba(123,136,148,.45)")

@@ -7,6 +7,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
 
 from unlearn_core.methods.options import from_values
@@ -66,4 +67,7 @@ def component(field: Field[Any], prefix: str) -> Component:
 
 
 def _range(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"From {low:g} to {high:g}."
+    """In digits: few read 1e-06."""
+    if low is None or high is None:
+        return ""
+    return f"From {np.format_float_positional(low, trim='-')} to {np.format_float_positional(high, trim='-')}."

@@ -152,7 +152,8 @@ def test_gated_models_say_what_to_do(hub: Hub, server: HubServer, monkeypatch: p
     ("name", "revision", "says"),
     [
         ("people/unknown", None, "spelling"),
-        ("not a name", None, "spelling"),
+        ("not a name", None, "no hub has an id"),
+        ("/nowhere/at/all", None, "no hub has an id"),
         (NAME, "no-such-branch", "no revision 'no-such-branch'"),
         (NAME, "../../../main", "no revision"),
     ],

@@ -211,7 +211,12 @@ class Hub:
             raise ModelNotFound(
                 f"'{name}' has no revision '{revision}'. Please give a branch, a tag or a commit, or none."
             ) from error
-        except (RepositoryNotFoundError, HFValidationError) as error:
+        except HFValidationError as error:
+            raise ModelNotFound(
+                f"No model was found at '{name}': there is no such folder on the machine of the studio, and no hub has an id "
+                "like that. Please check the spelling."
+            ) from error
+        except RepositoryNotFoundError as error:
             raise _not_found(name, site) from error
         except (LocalEntryNotFoundError, RevisionResolutionError) as error:
             # The client says both of a hub that is away and of one that answers with an error.
