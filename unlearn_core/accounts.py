@@ -71,9 +71,11 @@ class Accounts:
         return Accounts({**self.users, name: Account(role, hashed(password))})
 
     def without_user(self, name: str) -> Accounts:
-        """Raises BadAccounts if there is no such user."""
+        """Raises BadAccounts if there is no such user, or no other."""
         if name not in self.users:
             raise BadAccounts(f"There is no user '{name}' in this file. Please check the name.")
+        if len(self.users) == 1:
+            raise BadAccounts(f"'{name}' is the last user. Please add another one first, or delete the file.")
         return Accounts({n: a for n, a in self.users.items() if n != name})
 
 

@@ -29,7 +29,9 @@ from unlearn_core.vlm.errors import StorageFailed
 Picture = Callable[..., Image.Image]
 Run = Callable[..., tuple[int, str, str]]
 forgetting = import_module("unlearn_core.cli.forget")  # the package has a command by that name
-COMMANDS = "ask attend probe forget runs resume export evaluate attack report merge verify fits app".split()
+COMMANDS = (
+    "ask attend probe forget runs resume export evaluate attack report benchmark merge verify fits purge users".split()
+)
 METHODS = "cagul cvf ga gd kl idk npo".split()
 
 
@@ -42,22 +44,6 @@ def shown(picture: Picture, tmp_path: Path) -> Path:
 @pytest.fixture
 def request_file(picture: Picture, tmp_path: Path) -> Path:
     return export_request(request_of([picture(i) for i in range(6)]), tmp_path / "request.zip")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command; gives its exit status, standard output and standard error."""
-
-    def command(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["unlearn", *map(str, words)])
-        status: Any = 0
-        try:
-            cli.main()
-        except SystemExit as stopped:
-            status = stopped.code
-        return (status, *capsys.readouterr())
-
-    return command
 
 
 def test_ask_says_the_same_to_people_and_to_scripts(run: Run, tiny_folder: Path) -> None:
@@ -263,7 +249,7 @@ run("--tyro-print-completion", "bash")
     quiet = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = subprocess.run([sys.executable, "-c", code], env=quiet, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert all(word in done.stdout for word in (*COMMANDS, *METHODS, "--gate-views", "--drift-budget"))
+    assert all(word in done.stdout for word in (*COMMANDS, "app", *METHODS, "--gate-views", "--drift-budget"))
     script = done.stdout.partition("#COMPLETION")[2]
     assert completed(script, "fo") == ["forget"]
     assert set(METHODS) <= set(completed(script, "forget", ""))
@@ -280,6 +266,13 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
     done = subprocess.run(["bash", "-c", script + ask, "bash", *words], capture_output=True, text=True, check=True)
     return done.stdout.split()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_json(command: str, run: Run) -> None:
+    status, said, _ = run(command, *(["cagul"] if command == "forget" else []), "--help")
+    assert status == 0
+    assert "--json" in said
 
 
 def test_the_page_is_started_with_its_own_flags(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ def test_each_benchmark_gives_its_table_with_one_command(
     (path,) = out.glob("*/table.json")
     table = json.loads(path.read_text())
     assert table["split"] in shown
+    run(monkeypatch, name, data, "--model", tiny_folder, "--limit", 1, "--out", out, "--json")
+    assert json.loads(capsys.readouterr().out) == table
     assert any(row["models"]["before"] is not None for row in table["numbers"])
     assert set(table["questions"].values()) <= {1, 3}
 
@@ -78,7 +80,7 @@ def test_the_forget_request_of_a_split_is_written(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     data = fiubench(tmp_path / "data", 6, LISTS)
-    run(monkeypatch, "fiubench", data, "--split", "forget5", "--request", tmp_path / "request.zip")
+    run(monkeypatch, "fiubench", data, "--split", "forget5", "--request", tmp_path / "request.zip", "--json")
     assert json.loads(capsys.readouterr().out)["forget"] == 2
     assert load_request(tmp_path / "request.zip").subjects == ("00000001", "00000002")
 

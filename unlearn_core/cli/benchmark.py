@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearn_core.cli.flags import DEMO, Model, ModelFlags, load_model
-from unlearn_core.cli.output import print_table, watched
+from unlearn_core.cli.output import print_table, shown, watched
 
 if TYPE_CHECKING:
     from unlearn_core.evaluation.metrics.measured import Measured
@@ -33,7 +33,8 @@ def benchmark(
     out: Path = Path("benchmark"),
     request: Path | None = None,
     seed: int = 0,
-) -> Any:
+    json: bool = False,
+) -> dict[str, Any] | None:
     """Ask models the questions of a benchmark and print its paper's table. Goes on where it was stopped.
 
     The table is written as JSON to the folder `out`, beside the models' answers.
@@ -50,6 +51,7 @@ def benchmark(
         out: folder for the table and for what the models answered.
         request: write the forget request of this split to this zip, for `unlearn forget`, and ask nothing.
         seed: of what the benchmark draws at random.
+        json: print JSON.
     """
     from unlearn_core.data.strict_json import to_json
     from unlearn_core.evaluation.protocols import BENCHMARKS, examine, load
@@ -57,14 +59,17 @@ def benchmark(
 
     protocol = BENCHMARKS[name]
     if request is not None:
-        return _write_request(protocol, data, split, request)
+        return shown(_write_request(protocol, data, split, request), json)
     questions = load(data, protocol, split, limit, seed)
     models, marks = _models(model, bundle, run, retain_only)
     folder = out / f"{name}-{questions.split}"
     asked = f"{questions.digest()[:12]}-{batch_size}"
     kept = {which: _ready(folder / f"{which}-{marks[which]}-{asked}") for which in models}
     sheet = watched(examine(protocol, questions, models, kept, batch_size, seed))
-    write_file(folder / "table.json", to_json(_plain(sheet)))
+    table = _plain(sheet)
+    write_file(folder / "table.json", to_json(table))
+    if json:
+        return table
     _print(sheet)
     return None
 

@@ -7,10 +7,17 @@ from getpass import getpass
 from pathlib import Path
 from typing import Any, Literal
 
+from unlearn_core.cli.output import print_table
+
 
 def users(
-    file: Path, /, add: str = "", remove: str = "", role: Literal["viewer", "operator"] = "viewer"
-) -> dict[str, Any]:
+    file: Path,
+    /,
+    add: str = "",
+    remove: str = "",
+    role: Literal["viewer", "operator"] = "viewer",
+    json: bool = False,
+) -> dict[str, Any] | None:
     """Add or remove users of `python app.py --auth FILE`, and print who there is. A running studio must be started again.
 
     Args:
@@ -18,6 +25,7 @@ def users(
         add: whom to add, or to give another password or role. The password is asked for, or read from standard input.
         remove: whom to remove.
         role: of whom is added. A viewer asks and inspects; an operator also forgets, exports, deletes and loads models.
+        json: print JSON.
     """
     from unlearn_core.accounts import Accounts, Role, read_accounts, write_accounts
 
@@ -29,4 +37,8 @@ def users(
         accounts = accounts.with_user(add, Role(role), password)
     if add or remove:
         write_accounts(file, accounts)
-    return {name: account.role for name, account in accounts.users.items()}
+    roles = {name: account.role.value for name, account in accounts.users.items()}
+    if json:
+        return roles
+    print_table("Users", ("name", "role"), list(roles.items()))
+    return None
