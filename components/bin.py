@@ -27,7 +27,7 @@ class Bin:
     def discard(self, run_id: str) -> dict[Any, Any]:
         """Raises RunNotFound, RunNotReady, StorageFailed."""
         self.studio.workspace.discard(run_id)
-        last = Timer(KEPT, self.studio.workspace.empty_bin)
+        last = Timer(KEPT, self.studio.empty_bin)
         last.daemon = True
         last.start()
         told = html.note(f"The run is deleted. In {lasting(KEPT)} it is gone for good.")

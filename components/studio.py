@@ -30,6 +30,7 @@ from unlearn_core.runs.errands import Errands
 from unlearn_core.runs.files import replacing, storing
 from unlearn_core.runs.requests import request_name
 from unlearn_core.runs.shelf import Saved, Shelf
+from unlearn_core.runs.store import KEPT
 from unlearn_core.runs.tracking import check_trackers
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest, StorageFailed, StudioError
@@ -60,19 +61,27 @@ class Studio:
         self.seats = seats
         self.desk = Desk()
         self.workspace = Workspace(workspace)
-        self.workspace.empty_bin()  # of a studio that was killed
         self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
         self.errands = Errands(lambda: self.worker.active() is not None)
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"
         self._lock = Lock()
+        self.empty_bin()  # of a studio that was killed
         self._sweep()
 
     def close(self) -> None:
         """Pause the fit that is going and those that wait: they can be resumed, from the page Runs. What was deleted is gone."""
         self.errands.close()
         self.worker.close()
-        self.workspace.empty_bin(older=0)
+        self.empty_bin(older=0)
+
+    def empty_bin(self, older: float = KEPT) -> None:
+        """Runs that were deleted go for good, those of at least `older` seconds. What the disk refuses to remove is tried
+        again with the next change of the workspace, and at the next start."""
+        try:
+            self.workspace.empty_bin(older)
+        except StorageFailed as error:
+            log.warning("A run that was deleted could not be removed from the workspace yet. %s", error)
 
     def _sweep(self) -> None:
         """What killed programs left half written goes; a workspace that can only be looked at is no obstacle."""
