@@ -14,7 +14,6 @@ import hashlib
 import os
 import stat
 import struct
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from unlearn_core.bundle.manifest import Content, Manifest
 from unlearn_core.data.strict_json import from_json, to_json
 from unlearn_core.methods.saving import SETTINGS, TENSORS
 from unlearn_core.runs.files import storing
+from unlearn_core.runs.scratch import temporary_folder
 from unlearn_core.vlm.errors import BundleDamaged
 
 FORMAT = 3
@@ -101,8 +101,7 @@ def unpacked(file: IO[bytes], max_bytes: int) -> Iterator[tuple[Manifest, Path]]
         archive = zipfile.ZipFile(file)
         _check_entries(archive.infolist(), size)
         manifest = _manifest(from_json(b"".join(_chunks(archive, MANIFEST))))
-    with storing(), tempfile.TemporaryDirectory(prefix="bundle-") as name:
-        folder = Path(name)
+    with storing(), temporary_folder() as folder:
         for name in CONTENT:
             with (folder / name).open("xb") as out:
                 out.writelines(_chunks(archive, name))

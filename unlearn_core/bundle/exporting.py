@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from unlearn_core.runs import Run, RunNotReady, RunState
 from unlearn_core.runs.files import replacing, storing
 from unlearn_core.runs.requests import digests
 from unlearn_core.runs.run import reading
+from unlearn_core.runs.scratch import temporary_folder
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.card import UNKNOWN
 from unlearn_core.vlm.errors import BundleDamaged
@@ -80,8 +80,7 @@ def export(
         limits=(limit_of(module.kind), *limits),
         files={},
     )
-    with storing(), tempfile.TemporaryDirectory(prefix="bundle-") as name:
-        folder = Path(name)
+    with storing(), temporary_folder() as folder:
         module.save_pretrained(folder)
         (folder / README).write_text(bundle_card(manifest), encoding="utf-8")
         manifest = replace(manifest, files={name: content_of(folder / name) for name in CONTENT})

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.unit.tiny_method import TinyModule, load_tiny
 from unlearn_core import bundle
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.methods.cvf import CvfModule
@@ -142,6 +143,35 @@ def test_temporary_files_of_a_killed_program_go_at_the_next_start(
         assert end_well() == 0
     assert folders() == []
     assert kept.is_dir()
+
+
+@pytest.mark.parametrize("where", ["exporting.pack", "archive.content_of"])
+def test_a_command_that_was_killed_at_a_bundle_leaves_nothing_to_the_next(
+    where: str, tmp_path: Path, tiny_vlm: VLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it writes one, and while it reads one: what lies among the temporary files goes with the next."""
+    temporary, path = tmp_path / "temporary", tmp_path / "bundle.zip"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    module = TinyModule(torch.zeros(tiny_vlm.width))
+
+    def export() -> None:
+        bundle.export(module, tiny_vlm, path, title="T", report={}, limits=(), load_module=load_tiny)
+
+    export()
+
+    def killed(wait: Callable[[], None]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(f"unlearn_core.bundle.{where}", lambda *_: wait())
+            export() if where.startswith("exporting") else bundle.describe(path)
+
+    with process(killed):
+        assert len(list(temporary.iterdir())) == 1
+        bundle.verify(path, tiny_vlm)
+        assert len(list(temporary.iterdir())) == 1, "a living process keeps its own"
+    assert len(list(temporary.iterdir())) == 1
+    bundle.verify(path, tiny_vlm)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_merge_that_was_killed_leaves_nothing_to_the_next(tmp_path: Path, tiny_vlm: VLM) -> None:
