@@ -224,17 +224,19 @@ class Actions:
         self._studio.worker.cancel(run)
         return run
 
-    def export(self, run: str, title: str = "Unlearned") -> FileData:
+    def export(self, run: str, title: str = "Unlearned", data_license: str = "") -> FileData:
         """Export what a run has learned as a bundle, which is loaded again and compared first.
 
         Args:
             run: id of a run that is done.
             title: goes into the bundle for everyone to read: name nobody in it.
+            data_license: of the pictures and answers that it was fitted on; what is not given is called unknown.
         """
         found = self._studio.run(RUN + run)
         path = self._new(f"unlearned-{found.info.method}-{run}.zip")
         limits = ABOUT[found.info.method].limits
-        return _sent(bundle.export_run(found, self._studio.vlm, path, title=title, limits=limits))
+        told: dict[str, Any] = {"title": title, "limits": limits, "data_license": data_license}
+        return _sent(bundle.export_run(found, self._studio.vlm, path, **told))
 
     def _new(self, name: str) -> Path:
         """A place for a file that is sent once, in a folder of its own."""

@@ -42,6 +42,12 @@ class ExportPage:
                     max_length=120,
                     elem_id="export-title",
                 )
+                self.license = gr.Textbox(
+                    label="Data licence",
+                    info="Of the pictures and answers that it was fitted on, such as cc-by-4.0; left empty, it is called unknown.",
+                    max_length=200,
+                    elem_id="export-license",
+                )
                 self.make = gr.Button("Make the bundle", variant="primary", interactive=False, elem_id="export-make")
                 self.made = gr.HTML(html.empty("Choose a finished run to make a bundle of it."), elem_id="export-made")
                 self.download = gr.DownloadButton("Download", visible=False, elem_id="export-download")
@@ -62,9 +68,8 @@ class ExportPage:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         self.result.change(self._chosen, self.result, [self.title, self.make, self.made, self.download], **quiet)
         quiet["show_progress"] = "minimal"
-        self.make.click(
-            self._make, [self.result, self.title], [self.made, self.download], show_progress_on=self.made, **quiet
-        )
+        told = [self.result, self.title, self.license]
+        self.make.click(self._make, told, [self.made, self.download], show_progress_on=self.made, **quiet)
         self.upload.upload(
             self._bring,
             self.upload,
@@ -94,13 +99,13 @@ class ExportPage:
         )
 
     @plainly
-    def _make(self, result: str | None, title: str) -> Any:
+    def _make(self, result: str | None, title: str, data_license: str) -> Any:
         if not result:
             raise BadRequest("Please choose a finished run first.")
         run = self.studio.run(result)
         path = self.folder / f"unlearned-{run.info.method}-{run.id}.zip"
         title, limits = title.strip() or "Unlearned", ABOUT[run.info.method].limits
-        bundle.export_run(run, self.studio.vlm, path, title=title, limits=limits)
+        bundle.export_run(run, self.studio.vlm, path, title=title, limits=limits, data_license=data_license)
         made = html.note(
             f"Written, read back and asked the same questions: {path.name}, {path.stat().st_size / 1e6:.1f} MB.", "keep"
         ) + _limits(run.info.method)

@@ -86,7 +86,8 @@ def test_the_examples_of_the_documentation_run(
     with np.load(shared["numbers"], allow_pickle=False) as numbers:
         assert numbers["words"].tolist() == shared["looked"]["words"]
     assert Image.open(shared["png"]).width == 960
-    assert bundle.verify(Path("bundle.zip"), tiny_vlm).title == "Forget one person"
+    manifest = bundle.verify(Path("bundle.zip"), tiny_vlm)
+    assert (manifest.title, manifest.data_license) == ("Forget one person", "cc-by-4.0")
     assert shared["unlearned"].sight is not None
 
 

@@ -40,7 +40,7 @@ MAX_TEXT = 4 * 2**20
 MAX_DIRECTORY = 4096
 """Bytes of the zip's list of contents; four entries need about 250."""
 MAX_NAME = 200
-"""Characters of the base model's name, which is shown in messages."""
+"""Characters of a name: of the base model, which is shown in messages, and of licences."""
 CHUNK = 2**22
 
 AGAIN = "Please download or export it again."
@@ -169,7 +169,7 @@ def _manifest(content: Any) -> Manifest:
     texts = (*manifest.limits, *manifest.versions.values(), *manifest.data.values())
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("limits, versions and digests must be texts")
-    if files.keys() != set(CONTENT) or not all(map(_is_name, _names(manifest))):
+    if files.keys() != set(CONTENT) or not all(map(is_name, _names(manifest))):
         raise ValueError("these are not the files and the name of a bundle")
     return manifest
 
@@ -178,5 +178,6 @@ def _names(manifest: Manifest) -> tuple[str, ...]:
     return manifest.base, manifest.revision, manifest.base_license, manifest.data_license
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a manifest may hold it where a name stands."""
     return len(text) <= MAX_NAME and text.isprintable()

@@ -74,15 +74,21 @@ def _base_license(name: str) -> str:
         return (
             "The licence of the model is unknown: it came without a card that names one. Please look where it is from."
         )
-    return f"The model has the licence `{name}`, as its card says."
+    return f"The model has the licence {_code(name)}, as its card says."
 
 
 def _data_license(name: str) -> str:
     if name == UNKNOWN:
         return "The licence of the pictures and answers that this was fitted on is unknown: nobody named it."
     return (
-        f"The pictures and answers that this was fitted on have the licence `{name}`, as whoever made this file says."
+        f"The pictures and answers that this was fitted on have the licence {_code(name)}, "
+        "as whoever made this file says."
     )
+
+
+def _code(name: str) -> str:
+    """As it stands: what somebody typed is no markup of the card."""
+    return f"`{name.replace('`', chr(39))}`"
 
 
 SEEING = (

@@ -12,7 +12,18 @@ from typing import Any
 
 import torch
 
-from unlearn_core.bundle.archive import CONTENT, FORMAT, MAX_BYTES, README, content_of, doubting, pack, unpacked
+from unlearn_core.bundle.archive import (
+    CONTENT,
+    FORMAT,
+    MAX_BYTES,
+    MAX_NAME,
+    README,
+    content_of,
+    doubting,
+    is_name,
+    pack,
+    unpacked,
+)
 from unlearn_core.bundle.cards import bundle_card, limit_of
 from unlearn_core.bundle.fingerprint import base_of, fingerprint, plain, public_base, weights
 from unlearn_core.bundle.manifest import Made, Manifest
@@ -25,7 +36,7 @@ from unlearn_core.runs.run import reading
 from unlearn_core.runs.scratch import temporary_folder
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.card import UNKNOWN
-from unlearn_core.vlm.errors import BundleDamaged
+from unlearn_core.vlm.errors import BadOption, BundleDamaged
 
 PACKAGES = ("vlm-unlearning-studio", "torch", "transformers", "safetensors")
 PROBES = 4
@@ -58,6 +69,7 @@ def export(
     Raises:
         StorageFailed: the disk is full, or the folder is missing or must not be written to.
         BundleDamaged: what was written cannot be read back, or works differently.
+        BadOption: the licence of the data is no name.
     """
     vlm = plain(vlm)
     base, revision = public_base(vlm)
@@ -68,7 +80,7 @@ def export(
         method=made.method,
         config=made.config,
         data=made.data,
-        data_license=" ".join(made.data_license.split()) or UNKNOWN,
+        data_license=_license(made.data_license),
         base=base,
         revision=revision,
         base_license=base_of(vlm).license,
@@ -131,6 +143,16 @@ def export_run(
         made=Made(run.info.method, without_paths(run.config()), digests(request), data_license),
         prompts=[example.prompt for example in asked],
     )
+
+
+def _license(told: str) -> str:
+    """In one line; nothing is unknown. Raises BadOption for what no manifest may hold."""
+    name = " ".join(told.split()) or UNKNOWN
+    if not is_name(name):
+        raise BadOption(
+            f"The data licence has at most {MAX_NAME} characters. Please name it in short, such as cc-by-4.0."
+        )
+    return name
 
 
 def without_paths(config: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from unlearn_core.bundle import Made, fingerprint
 from unlearn_core.bundle.cards import OTHER
 from unlearn_core.vlm import VLM, Prompt
 from unlearn_core.vlm.card import UNKNOWN
-from unlearn_core.vlm.errors import BundleDamaged, StorageFailed
+from unlearn_core.vlm.errors import BadOption, BundleDamaged, StorageFailed
 
 NOTHING: dict[str, Any] = {"title": "", "report": {}, "limits": [], "load_module": load_tiny}
 
@@ -79,6 +79,7 @@ def test_the_card_tells_limits_and_how_to_load(tmp_path: Path, tiny_vlm: VLM, mo
 
 @pytest.mark.parametrize(("base", "data", "said"), [
     ("llama3.2", "cc-by-4.0\n# two", ("the licence `llama3.2`", "the licence `cc-by-4.0 # two`")),
+    ("mit", "` <img src=x>", ("the licence `mit`", "the licence `' <img src=x>`")),
     (UNKNOWN, UNKNOWN, ("licence of the model is unknown", "answers that this was fitted on is unknown")),
 ])  # fmt: skip
 def test_licences_are_named_or_called_unknown(
@@ -91,6 +92,13 @@ def test_licences_are_named_or_called_unknown(
     with zipfile.ZipFile(path) as archive:
         card = archive.read("README.md").decode()
     assert all(sentence in card for sentence in said)
+
+
+@pytest.mark.parametrize("data", ["x" * 201, "cc-by\x07"])
+def test_what_is_no_name_of_a_licence_is_refused(tmp_path: Path, tiny_vlm: VLM, module: TinyModule, data: str) -> None:
+    with pytest.raises(BadOption, match=r"cc-by-4\.0"):
+        bundle.export(module, tiny_vlm, tmp_path / "a.zip", **NOTHING, made=Made(data_license=data))
+    assert not (tmp_path / "a.zip").exists()
 
 
 def test_an_unlearned_model_may_export_and_load_as_well(
