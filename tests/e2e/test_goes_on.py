@@ -1,0 +1,65 @@
+"""Page Runs: what broke off or was paused goes on to the very result of a run that never was, and is compared from there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from playwright.sync_api import Page, expect
+from safetensors.torch import load_file
+
+from tests.e2e.driving import MODEL, WAIT, Server, turn_to
+from tests.unit.forgetting import small_request
+from unlearn_core.methods import METHODS
+from unlearn_core.methods.options import from_values
+from unlearn_core.methods.saving import TENSORS
+from unlearn_core.runs import Run, RunState, Workspace
+
+STEPS = 600
+"""Enough that a run can be paused on the way."""
+WHOLE, PARTED = "In one go", "In two parts"
+
+
+def broken_off(workspace: Path, title: str) -> Run:
+    """A run whose process died before its first step."""
+    config = from_values(METHODS["cagul"].config, {"steps": STEPS})
+    run = Workspace(workspace).create("cagul", title, small_request(), config, str(MODEL))
+    run.set_state(RunState.RUNNING)
+    run.release()
+    return run
+
+
+def choose(page: Page, title: str) -> None:
+    page.locator("#runs-table tr", has_text=title).get_by_role("button").click()
+    expect(page.locator("#runs-title textarea, #runs-title input")).to_have_value(title)
+
+
+def test_go_on_finishes_a_run_and_compare_opens_with_it(server: Server, visit: Callable[..., Page]) -> None:
+    whole, parted = (broken_off(server.workspace, title) for title in (WHOLE, PARTED))
+    page = visit(server.url)
+    turn_to(page, "Runs")
+    go_on, compare = page.locator("#runs-resume"), page.locator("#runs-compare")
+    choose(page, WHOLE)
+    go_on.click()
+    expect(compare).to_be_visible(timeout=6 * WAIT)
+
+    choose(page, PARTED)
+    go_on.click()
+    expect(page.locator("#runs-progress .doing")).to_contain_text("left", timeout=3 * WAIT)
+    page.locator("#runs-pause").click()
+    expect(go_on).to_be_visible()
+    assert Workspace(server.workspace).run(parted.id).state is RunState.PAUSED
+    assert 0 < len(parted.events()) < STEPS
+    go_on.click()
+    expect(compare).to_be_visible(timeout=6 * WAIT)
+    learned, again = (load_file(run.module_folder / TENSORS) for run in (whole, parted))
+    assert learned.keys() == again.keys()
+    assert all(torch.equal(learned[name], again[name]) for name in learned)
+
+    choose(page, WHOLE)  # not the newest, on which the choice would fall by itself
+    compare.click()
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#compare-result input")).to_have_value(re.compile(WHOLE))
+    expect(page.locator("#compare-start")).to_be_enabled()
