@@ -54,7 +54,7 @@ def test_a_disk_that_refuses_when_the_time_is_over_is_asked_again(
 ) -> None:
     studio, timers = open_studio(tiny_vlm, tmp_path), list[threading.Timer]()
     run = stored(studio, picture)
-    monkeypatch.setattr("threading.Timer.start", timers.append)
+    monkeypatch.setattr("threading.Timer.start", lambda timer: timers.append(timer))
     with gr.Blocks():
         Bin(studio, "test").discard(run.id)
     (discarded,) = kept(tmp_path)
