@@ -9,6 +9,7 @@ import gradio as gr
 from components import figures, fits, html
 from components.bin import Bin
 from components.handlers import plainly
+from components.others import Others
 from components.runs_table import STANDS, Listing, table
 from components.studio import Studio
 from components.texts import HELP
@@ -59,6 +60,7 @@ class RunsPage:
                         elem_id="runs-state",
                     )
                 self.bin = Bin(studio, "runs")
+                self.others = Others(studio)
                 self.rows = clickable(elem_id="runs-table")
                 self.more = gr.Button("Show more", visible=False, elem_id="runs-more")
             with gr.Column(
@@ -90,13 +92,14 @@ class RunsPage:
         texts = [self.title, self.note]
         live = [self.chosen, self.seen, self.armed, self.one, self.progress, self.probes, self.losses, self.report]
         self.shown = [*live, *buttons]
-        self.view = [*listed, *self.shown, *texts, self.timer]
+        looked = [*listed, *self.shown, *self.others.drawn]
+        self.view = [*looked, *texts, self.timer]
         gr.on(
             [self.words.input, self.stands.input], self._search, [self.words, self.stands, self.chosen], listed, **quiet
         )
         self.more.click(self._further, asked, listed, **quiet)
         self.rows.select(self._open, [self.words, self.stands, self.count], [*listed, *self.shown, *texts], **quiet)
-        self.timer.tick(self._tick, [*asked, self.seen, self.drawn], [*listed, *self.shown], queue=False, **quiet)
+        self.timer.tick(self._tick, [*asked, self.seen, self.drawn], looked, queue=False, **quiet)
         everything = [*listed, *self.shown]
         self.pause.click(self._pause, self.chosen, self.pause, **quiet)
         self.cancel.click(self._cancel, [*asked], everything, **quiet)
@@ -110,7 +113,8 @@ class RunsPage:
     @plainly
     def refresh(self, words: str, stands: str, count: int, chosen: str) -> Any:
         """When the page is opened."""
-        return {**self._listed(words, stands, count, chosen), **self._live(chosen), self.timer: gr.Timer(active=True)}
+        shown = {**self._listed(words, stands, count, chosen), **self._live(chosen), **self.others.look()}
+        return {**shown, self.timer: gr.Timer(active=True)}
 
     @staticmethod
     def left(event: gr.SelectData) -> Any:
@@ -137,7 +141,7 @@ class RunsPage:
             live = self._live(chosen, seen)
         except RunDamaged:  # said once, when it was chosen; not at every look
             live = self._nothing()
-        return {**({} if listed[self.drawn] == drawn else listed), **live}
+        return {**({} if listed[self.drawn] == drawn else listed), **live, **self.others.look()}
 
     @plainly
     def _pause(self, chosen: str) -> Any:

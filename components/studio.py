@@ -11,6 +11,7 @@ from threading import Lock
 
 from gradio.context import LocalContext
 
+from components.comparing.going import Comparisons
 from components.doors.blocks import ONLY_OPERATORS
 from components.doors.roles import is_operator
 from components.gallery import Collection
@@ -62,6 +63,7 @@ class Studio:
         self.desk = Desk()
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
+        self.comparisons = Comparisons()
         self.errands = Errands(lambda: self.worker.active() is not None)
         self.shelf = Shelf(workspace / "requests")
         self._imported = workspace / "imported"

@@ -106,6 +106,7 @@ HELP = {
         "A run keeps a checkpoint every few seconds: one that was paused or cut off goes on where it was.",
         "Use again takes a run's request and options back to the page Unlearn. Deleting removes its pictures and its result; for two "
         "minutes, and as long as the studio runs, that can be undone. unlearn purge is final at once.",
+        "A comparison that somebody makes takes the machine meanwhile. It is named here, and an operator can stop it.",
     ),
 }
 """How each page works, in paragraphs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import gradio as gr
@@ -126,7 +126,9 @@ class ComparePage:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         # One at a time: two that ask the same run would write to the same file of answers.
         once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
-        begin = event(self._run, self.asked, self.told, **quiet, **once)
+        # Who waits for somebody else's sees the place in the queue.
+        place: Any = {**quiet, "show_progress": "minimal", "show_progress_on": self.progress}
+        begin = event(self._run, self.asked, self.told, **place, **once)
         self.cancel.click(self._cancelled, None, self.told, cancels=[begin], queue=False, **quiet)
 
     def _people(self) -> list[tuple[str, str]]:
@@ -194,18 +196,8 @@ class ComparePage:
             **self._cleared(),
         }
         ready = {self.start: gr.Button(interactive=True), self.cancel: gr.Button(visible=False)}
-        began = time.monotonic()
         try:
-            suite = self.studio.suite(sides.a, list(sides.about), thorough=thorough)
-            models = sides.compared(self.studio), suite, sides.gold(self.studio)
-            job = set_side_by_side(self.studio.vlm, *models)
-            while True:
-                try:
-                    progress = next(job)
-                except StopIteration as end:
-                    found: Comparison = end.value
-                    break
-                yield {self.progress: _bar(progress, time.monotonic() - began)}
+            found = yield from self._answers(sides, thorough)
         except Exception:
             yield {**ready, self.progress: html.empty(BEGIN)}
             raise
@@ -219,6 +211,20 @@ class ComparePage:
             self.scatter: figures.scatter(points(self.studio, sides)),
             **self.listing.show(done),
         }
+
+    def _answers(self, sides: Sides, thorough: bool) -> Generator[Any, None, Comparison]:
+        """What all models say; shows how far it is meanwhile. Raises Stopped if an operator ended it, and others."""
+        began = time.monotonic()
+        suite = self.studio.suite(sides.a, list(sides.about), thorough=thorough)
+        models = sides.compared(self.studio), suite, sides.gold(self.studio)
+        asked = set_side_by_side(self.studio.vlm, *models)
+        job = self.studio.comparisons.follow(self.studio.label(sides.a), asked)
+        while True:
+            try:
+                progress = next(job)
+            except StopIteration as end:
+                return end.value
+            yield {self.progress: _bar(progress, time.monotonic() - began)}
 
     def _cleared(self) -> dict[Any, Any]:
         return {self.summary: "", self.bars: nothing(FIRST, 120), **self.listing.cleared()}

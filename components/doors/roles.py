@@ -46,7 +46,7 @@ unlearn.UnlearnPage._start unlearn.UnlearnPage._cancel unlearn.UnlearnPage._dele
 comparing.listing.Listing._save
 auditing.page.AuditPage._attack auditing.page.AuditPage._cancel auditing.page.AuditPage._report
 runs_page.RunsPage._pause runs_page.RunsPage._resume runs_page.RunsPage._cancel runs_page.RunsPage._describe
-runs_page.RunsPage._delete runs_page.RunsPage._undo
+runs_page.RunsPage._delete runs_page.RunsPage._undo others.Others._stop
 api.Actions.start api.Actions.cancel api.Actions.export
 export.ExportPage._make export.ExportPage._bring
 model_panel.ModelPanel._check model_panel.ModelPanel._load model_panel.ModelPanel._cancel model_panel.ModelPanel._unload
