@@ -291,7 +291,7 @@ given before and still are, on pictures that no fit saw. The demo model knows ab
     "company": (
         "In company",
         """Five people are forgotten from portraits and then asked about on pictures of two, in words that name the side. Share of the facts
-given before that still are. What the retain-only model gives of the forgotten is chance.""",
+given before that still are. What the retain-only model, which is of the first forget set, gives of the forgotten is chance.""",
         company,
     ),
     "growth": (
