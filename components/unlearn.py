@@ -9,6 +9,7 @@ import gradio as gr
 
 from components import figures, fits, html
 from components.bin import Bin
+from components.explained import explained, methods
 from components.form import Form, draw
 from components.handlers import plainly
 from components.studio import Studio
@@ -56,6 +57,7 @@ class UnlearnPage:
                         self.forms[method.config] = draw(method.config, f"option-{name}")
                     self.groups[method.config] = group
                 gr.HTML("<p class='legend'>[paper]: as the paper has it. [ours]: our own choice.</p>")
+                explained("Formulas of the methods", methods(), "unlearn-explained")
                 self.start = gr.Button("Start", variant="primary", interactive=False, elem_id="unlearn-start")
             with gr.Column(scale=6, min_width=300):
                 self.progress = gr.HTML(

@@ -12,6 +12,7 @@ import gradio as gr
 
 from components import html
 from components.auditing import verdicts
+from components.explained import attacks, explained
 from components.handlers import plainly
 from components.studio import Studio
 from components.texts import HELP
@@ -86,6 +87,7 @@ class AuditPage:
             info="A quick look takes a tenth of the time. It can show that a model gives way, hardly that it withstands.",
             elem_id="audit-level",
         )
+        explained("What each attack does", attacks(), "audit-explained")
         with gr.Accordion("More options", open=False):
             self.gold = gr.Textbox(
                 label="Retain-only model",

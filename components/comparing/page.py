@@ -14,6 +14,7 @@ from components.comparing.closer import Closer
 from components.comparing.lines import lines_of
 from components.comparing.listing import Listing
 from components.comparing.sides import B, Done, Sides, points
+from components.explained import explained, metrics
 from components.figures import nothing
 from components.handlers import plainly
 from components.studio import BUNDLE, Studio
@@ -62,6 +63,7 @@ class ComparePage:
                             figures.scatter(points(studio)), show_label=False, elem_id="compare-scatter"
                         )
                         self._chart_saver("compare-scatter")
+                explained("What the numbers mean", metrics(), "compare-explained")
             with gr.Column(scale=5, min_width=300, elem_classes="closer"):
                 self.closer = Closer(studio)
         self._wire(marked)

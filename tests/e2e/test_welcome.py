@@ -62,6 +62,10 @@ def test_one_button_forgets_for_real_and_every_page_has_help(server: Server, vis
         expect(page.locator(".help p:visible")).to_have_count(0)
         page.locator(".help summary:visible").click()
         expect(page.locator(".help p:visible")).not_to_have_count(0)
+    for name, of in (("Unlearn", "methods"), ("Compare", "metrics"), ("Audit", "attacks")):
+        turn_to(page, name)
+        page.locator(f"#{name.lower()}-explained > button").click()
+        expect(page.locator(f"#{name.lower()}-explained .katex:visible").first, of).to_be_visible()
     turn_to(page, "Inspect")
     who = page.locator("#inspect-title h3").inner_text()
     page.locator("#inspect-tour").click()
