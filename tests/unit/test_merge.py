@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 sys.path.append(str(Path(__file__).parents[1] / "contract"))
-from zoo import save
-
+from tests.contract.zoo import save
 from unlearn_core import bundle, cli
 from unlearn_core.methods import CagulModule, CvfModule, LoraModule, Module
 from unlearn_core.methods.baselines.adapter import first_factors
