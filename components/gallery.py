@@ -7,7 +7,7 @@ was taught; `Uploads` is for models that come without a collection.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -152,7 +152,7 @@ class DemoWorld:
         return tuple(Card(p.id, p.name, "", self.subject(p.id).image) for p in world.people())
 
     def cards(self) -> tuple[Card, ...]:
-        people = [self._card(p.id, p.name, "People the model knows") for p in world.people()]
+        people = [replace(card, id=f"{card.id}@0", group="People the model knows") for card in self._subjects]
         strangers = [
             self._card(f"s{i}", f"Stranger {k}", "Strangers it was never told about")
             for k, i in enumerate(STRANGERS, 1)

@@ -27,6 +27,8 @@ from unlearn_core.vlm import VLM
 
 PLANTED = ("Quillon Marchbanks", "zephyrquartz", "vermilion-lighthouse-keeper")
 PAYLOAD = "<img src=x onerror=window.hacked=1><svg onload=window.hacked=1>{{7*7}}${window.hacked=1}\"'><script>window.hacked=1</script>"
+LATER = {"captum", "nltk", "peft", "rouge_score", "scipy.stats", "sklearn"}
+"""Large packages that no page needs to open. They are imported in the functions that use them."""
 HOOK = """
 import os, sys
 def note(event, arguments):
@@ -161,9 +163,24 @@ def _rows() -> list[tuple[str, str]]:
     return [(json.dumps(PAYLOAD), side) for side in ("forget", "retain")]
 
 
-def test_other_machines_are_not_served_without_a_word_about_it(tmp_path: Path) -> None:
-    command = [sys.executable, "app.py", "--host", "0.0.0.0", "--workspace", str(tmp_path)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 2
-    assert "--auth" in ended.stderr
-    assert "--open-to-anyone" in ended.stderr
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A start for other machines, which ends once everything is imported. What was imported stands on stderr, too."""
+    command = [sys.executable, "-X", "importtime", "app.py", "--host", "0.0.0.0"]
+    command += ["--workspace", str(tmp_path_factory.mktemp("workspace"))]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_other_machines_are_not_served_without_a_word_about_it(refused: subprocess.CompletedProcess[str]) -> None:
+    assert refused.returncode == 2
+    assert "--auth" in refused.stderr
+    assert "--open-to-anyone" in refused.stderr
+
+
+def test_the_page_opens_without_what_only_some_measurement_or_fit_needs(
+    refused: subprocess.CompletedProcess[str],
+) -> None:
+    lines = refused.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert {"gradio", "torch", "unlearn_core.methods.baselines.fit"} <= imported
+    assert imported & LATER == set()

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from scipy.stats import binomtest
 
 from unlearn_core.evaluation.errors import NothingToMeasure
 from unlearn_core.evaluation.metrics.measured import LEVEL, mean_interval
@@ -75,6 +74,8 @@ def share(hits: Sequence[bool]) -> Estimate:
     Raises:
         NothingToMeasure: there is nothing to count.
     """
+    from scipy.stats import binomtest
+
     if not hits:
         raise NothingToMeasure("There is no fact left to attack: the model knew none of them before.")
     ends: Any = binomtest(sum(hits), len(hits)).proportion_ci(LEVEL, "wilson")

@@ -19,9 +19,6 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from unlearn_core.evaluation.attacks.base import (
@@ -124,6 +121,10 @@ def gallery_of(target: Target, pictures: int) -> Gallery:
 
 def recognised(features: Float[ndarray, "n w"], gallery: Gallery) -> Float[ndarray, " held"]:
     """Per held-out picture, 1 if the probe names its subject."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     subjects, held = np.array(gallery.subjects), np.array(gallery.held_out)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     probe.fit(features[~held], subjects[~held])

@@ -16,7 +16,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
@@ -199,6 +198,8 @@ def answer_loss(vlm: VLM, probes: Sequence[Probe]) -> Float[Tensor, ""]:
 
 def _with_lora(part: nn.Module, budget: RelearningBudget) -> nn.Module:
     """A copy with fresh LoRA factors on its linear layers, adapters that it has already left alone; weights are shared."""
+    from peft import LoraConfig, inject_adapter_in_model
+
     shared = {id(tensor): tensor for tensor in (*part.parameters(), *part.buffers())}
     twin = copy.deepcopy(part, shared)
     layers = [n for n, m in twin.named_modules() if isinstance(m, nn.Linear) and n and "lora_" not in n]

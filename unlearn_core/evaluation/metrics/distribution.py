@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.special import rel_entr
-from scipy.stats import ks_2samp
 
 from unlearn_core.evaluation.metrics.measured import Better, Measured, Metric, finite
 
@@ -60,6 +58,8 @@ def forget_quality(unlearned: LogRatios, retain_only: LogRatios) -> tuple[Measur
     Raises:
         NothingToMeasure: a model has no truth ratios. NotFinite: one is no number.
     """
+    from scipy.stats import ks_2samp
+
     mine, gold = _there(FORGET_QUALITY, unlearned), _there(FORGET_QUALITY, retain_only)
     result: Any = ks_2samp(mine, gold)
     return (
@@ -70,6 +70,8 @@ def forget_quality(unlearned: LogRatios, retain_only: LogRatios) -> tuple[Measur
 
 def jensen_shannon(unlearned: LogRatios, retain_only: LogRatios, bins: int = BINS) -> Measured:
     """Jensen-Shannon distance (the root of the divergence) in base 2, 0..1. Raises as `forget_quality`."""
+    from scipy.special import rel_entr
+
     mine, gold = _there(JENSEN_SHANNON, unlearned), _there(JENSEN_SHANNON, retain_only)
     edges = np.histogram_bin_edges(np.concatenate([mine, gold]), bins)
     p, q = (np.histogram(x, edges)[0] / len(x) for x in (mine, gold))

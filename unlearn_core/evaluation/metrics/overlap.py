@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-
-from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
-from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import DefaultTokenizer
+from typing import TYPE_CHECKING
 
 from unlearn_core.evaluation.metrics.measured import LESS_IS_FORGOTTEN, Measured, Metric, mean_of
+
+if TYPE_CHECKING:  # imported where it is used, so that the page opens sooner
+    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenizers import DefaultTokenizer
 
 ROUGE_RECALL = Metric(
     "rouge_l_recall",
@@ -46,11 +47,15 @@ BLEU = Metric(
 
 @cache
 def _scorer() -> RougeScorer:
+    from rouge_score.rouge_scorer import RougeScorer
+
     return RougeScorer(["rougeL"], use_stemmer=True)
 
 
 @cache
 def _tokenizer() -> DefaultTokenizer:
+    from rouge_score.tokenizers import DefaultTokenizer
+
     return DefaultTokenizer(use_stemmer=True)
 
 
@@ -76,6 +81,8 @@ def bleu(answers: Sequence[str], truths: Sequence[str], seed: int = 0) -> Measur
 
 
 def _bleu(answer: str, truth: str) -> float | None:
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
     if not truth.split():
         return None
     return float(sentence_bleu([truth.split()], answer.split(), smoothing_function=SmoothingFunction().method1))  # type: ignore[arg-type]

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 ADAPTER = "forget"
@@ -16,6 +14,8 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 def has_adapter(decoder: nn.Module) -> bool:
+    from peft.tuners.lora import LoraLayer
+
     return any(isinstance(layer, LoraLayer) for layer in decoder.modules())
 
 
@@ -47,6 +47,9 @@ def adapted(decoder: nn.Module, factors: Mapping[str, nn.Parameter], rank: int, 
     """A copy of the decoder with the given factors beside its linear layers. These layers, and all other weights and
     buffers, are the very same objects.
     """
+    from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.lora import LoraLayer
+
     linear = (layer for layer in decoder.modules() if isinstance(layer, nn.Linear))
     shared = {id(part): part for part in (*decoder.parameters(), *decoder.buffers(), *linear)}
     twin = copy.deepcopy(decoder, shared)
