@@ -11,20 +11,26 @@ import torch
 
 from unlearn_core.data.example import Example
 from unlearn_core.demo.request import exam, forget_request
-from unlearn_core.evaluation.compare import Compared, Share, compare, summary
+from unlearn_core.evaluation.compare import Compared, Share, beside, summary
 from unlearn_core.evaluation.status import Status
 from unlearn_core.methods import METHODS, Module
 from unlearn_core.methods.cagul import CagulModule
-from unlearn_core.vlm import VLM
+from unlearn_core.vlm import VLM, Answer
 
 pytestmark = pytest.mark.timeout(900)  # two fits with the defaults, and a slow machine is no failure
 
 PEOPLE = ("p02", "p11", "p23", "p47")
+STAYS = ("retain private", "retain visual", "general", "text")
 
 
 @pytest.fixture(scope="module")
 def questions() -> tuple[Example, ...]:
-    return exam(PEOPLE, pictures=3, others=10, seed=77)
+    return tuple(e for e in exam(PEOPLE, pictures=3, others=10, seed=77) if e.kind in ("forget private", *STAYS))
+
+
+@pytest.fixture(scope="module")
+def before(demo_vlm: VLM, questions: tuple[Example, ...]) -> list[Answer]:
+    return demo_vlm.ask([e.prompt for e in questions])
 
 
 @pytest.fixture(scope="module", params=["cagul", "cvf"])
@@ -36,8 +42,8 @@ def forgotten(request: pytest.FixtureRequest, demo_vlm: VLM) -> Module:
 
 
 @pytest.fixture(scope="module")
-def rows(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...]) -> list[Compared]:
-    return [row for part in compare(demo_vlm, forgotten.attach(demo_vlm), questions) for row in part]
+def rows(forgotten: Module, demo_vlm: VLM, questions: tuple[Example, ...], before: list[Answer]) -> list[Compared]:
+    return beside(questions, before, forgotten.attach(demo_vlm).ask([e.prompt for e in questions]))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,7 @@ def test_private_facts_are_no_longer_answered(rows: list[Compared]) -> None:
 
 def test_everything_else_stays(shares: dict[str, Share], forgotten: Module) -> None:
     floor = 0.98 if forgotten.kind == "cagul" else 0.97
-    for kind in ("retain private", "retain visual", "general", "text"):
+    for kind in STAYS:
         assert shares[kind].after >= floor * shares[kind].before, kind
 
 
