@@ -91,11 +91,17 @@ def test_a_slow_map_can_be_stopped(server: Server, visit: Callable[..., Page]) -
     expect(page.locator("#inspect-stop")).to_be_hidden()
 
 
+@pytest.fixture(scope="module")
+def elsewhere(serve: Callable[[], Server]) -> Server:
+    """A studio that learned nothing."""
+    return serve()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("method", ["cagul", "cvf"])
 def test_forget_compare_export_and_import_elsewhere(
-    method: str, server: Server, serve: Callable[[], Server], visit: Callable[..., Page], tmp_path: Path
+    method: str, server: Server, elsewhere: Server, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = visit(server.url)
     page.locator("#inspect-picker [data-pick='p07@0']").click()
@@ -126,7 +132,6 @@ def test_forget_compare_export_and_import_elsewhere(
     bundle = tmp_path / download.value.suggested_filename
     download.value.save_as(bundle)
 
-    elsewhere = serve()
     page = visit(elsewhere.url)
     mark(page, *PEOPLE)
     turn_to(page, "Export")
@@ -135,6 +140,8 @@ def test_forget_compare_export_and_import_elsewhere(
     page.locator("#import-compare").click()
     expect(page.locator("#compare-about")).to_contain_text("Otto Corvin")
     assert compare(page) == before
-    page.close()  # a page whose server goes away says so in its console
+
+
+def test_temporary_files_are_gone_when_the_studio_has_ended(elsewhere: Server) -> None:
     elsewhere.stop()
-    assert not any(elsewhere.temporary.iterdir()), "temporary files are gone when the studio has ended"
+    assert not any(elsewhere.temporary.iterdir())

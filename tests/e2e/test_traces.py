@@ -112,8 +112,10 @@ def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], t
     picture = tmp_path / "<img src=x onerror=window.hacked=1>.png"
     Image.new("RGB", (64, 64), "teal").save(picture)
     upload(page, "#inspect-upload", picture)
+    expect(page.locator("#inspect-about")).to_contain_text("drawn world only")
     page.locator("#inspect-question textarea").fill(PAYLOAD)
     page.locator("#inspect-ask").click()
+    expect(page.locator("#inspect-words")).to_be_visible()
     turn_to(page, "Forget")
     page.locator("#own button").first.click()
     page.locator("#own-who textarea, #own-who input").first.fill(PAYLOAD[:90])

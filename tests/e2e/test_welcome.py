@@ -28,7 +28,9 @@ def found(page: Page) -> list[Any]:
     return page.evaluate(RUN)
 
 
-def test_axe_finds_nothing_serious_on_any_page(server: Server, visit: Callable[..., Page]) -> None:
+def test_axe_finds_nothing_serious_and_nothing_moves_for_who_asks_for_less_motion(
+    server: Server, visit: Callable[..., Page]
+) -> None:
     page = visit(server.url)
     page.emulate_media(reduced_motion="reduce")  # colours that still fade are not those that people read
     page.locator("#inspect-map .js-plotly-plot").wait_for()
@@ -37,6 +39,7 @@ def test_axe_finds_nothing_serious_on_any_page(server: Server, visit: Callable[.
     wrong = {}
     for name in PAGES:
         turn_to(page, name)
+        assert page.evaluate(MOVES) == [], name
         expect(page.locator(".intro:visible")).to_have_count(1)
         for scheme in ("light", "dark"):
             page.evaluate("dark => document.body.classList.toggle('dark', dark)", scheme == "dark")
@@ -45,14 +48,6 @@ def test_axe_finds_nothing_serious_on_any_page(server: Server, visit: Callable[.
             if here := found(page):
                 wrong[f"{name}, {scheme}"] = here
     assert not wrong
-
-
-def test_nothing_moves_for_who_asks_for_less_motion(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
-    page.emulate_media(reduced_motion="reduce")
-    for name in PAGES:
-        turn_to(page, name)
-        assert page.evaluate(MOVES) == [], name
 
 
 def test_one_button_forgets_for_real_and_every_page_has_help(server: Server, visit: Callable[..., Page]) -> None:
