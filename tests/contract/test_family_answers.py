@@ -1,4 +1,4 @@
-"""Every family answers and scores as its own code does, alone and in batches, and reads the visual tokens it is given."""
+"""Every family answers and scores as its own code does, alone and in batches, and reads the tokens it is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of the baselines by hand, alone and in the first step of a fit; the order of examples and the pace of learning."""
+"""The losses of the baselines by hand, alone and in a fit's first step; order of examples and pace of learning."""
 
 from __future__ import annotations
 
