@@ -32,6 +32,8 @@ from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
 MAX_UPLOAD = 2**30
+WINDOWS = 500
+"""Most windows, and programs that call the endpoints, whose state is held; of more, those go that were quiet for longest."""
 """Bytes of one file."""
 ABREAST = 4
 """Calls of one function that go at the same time, unless it is limited to fewer."""
@@ -149,9 +151,18 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
 
         def left(request: gr.Request) -> None:
             studio.leave(request.session_hash)
+            forget_session(demo, str(request.session_hash))
 
         demo.unload(left)
     return demo, studio
+
+
+def forget_session(demo: gr.Blocks, session: str) -> None:
+    """Gradio holds all that a window showed, answers and pictures among it, for as long as it runs: it goes with the window."""
+    holder = demo.state_holder
+    with holder.lock:
+        holder.session_data.pop(session, None)
+        holder.time_last_used.pop(session, None)
 
 
 def launch(
@@ -189,6 +200,7 @@ def launch(
         enable_monitoring=False,
         mcp_server=False,
         max_file_size=MAX_UPLOAD,
+        state_session_capacity=WINDOWS,
     )
 
 

@@ -122,6 +122,23 @@ def test_a_window_that_is_closed_while_it_waits_holds_up_nobody(open_place: Plac
     goes_on(open_place, shot)
 
 
+def test_what_a_window_showed_goes_with_it(open_place: Place, shot: Path) -> None:
+    """Also its answers, which the page of Gradio would hold as long as it runs. Windows that stay keep theirs."""
+    held = open_place.page.state_holder
+    stays, leaver = open_place.visitor(), open_place.visitor()
+    for visitor in (stays, leaver):
+        visitor.call("_bring", visitor.upload(shot), QUESTION, ORIGINAL, None, None)
+        assert visitor.session in held
+    leaver.leave()
+    for _ in range(200):
+        if leaver.session not in held:
+            break
+        time.sleep(0.05)
+    assert leaver.session not in held
+    assert stays.session in held
+    stays.call("_ask", QUESTION, ORIGINAL, None, None)
+
+
 def test_a_busy_port_is_left_to_who_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
