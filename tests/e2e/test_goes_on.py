@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from playwright.sync_api import Page, expect
 from safetensors.torch import load_file
@@ -17,8 +18,10 @@ from unlearn_core.methods.options import from_values
 from unlearn_core.methods.saving import TENSORS
 from unlearn_core.runs import Run, RunState, Workspace
 
-STEPS = 600
+STEPS = 100
 """Enough that a run can be paused on the way."""
+FIT = 300_000.0
+"""Milliseconds for a fit; on two idle cores it takes seconds."""
 WHOLE, PARTED = "In one go", "In two parts"
 
 
@@ -36,6 +39,8 @@ def choose(page: Page, title: str) -> None:
     expect(page.locator("#runs-title textarea, #runs-title input")).to_have_value(title)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_go_on_finishes_a_run_and_compare_opens_with_it(server: Server, visit: Callable[..., Page]) -> None:
     whole, parted = (broken_off(server.workspace, title) for title in (WHOLE, PARTED))
     page = visit(server.url)
@@ -43,17 +48,18 @@ def test_go_on_finishes_a_run_and_compare_opens_with_it(server: Server, visit: C
     go_on, compare = page.locator("#runs-resume"), page.locator("#runs-compare")
     choose(page, WHOLE)
     go_on.click()
-    expect(compare).to_be_visible(timeout=6 * WAIT)
+    expect(compare).to_be_visible(timeout=FIT)
 
     choose(page, PARTED)
     go_on.click()
-    expect(page.locator("#runs-progress .doing")).to_contain_text("left", timeout=3 * WAIT)
+    expect(page.locator("#runs-progress")).to_contain_text("running")
     page.locator("#runs-pause").click()
-    expect(go_on).to_be_visible()
+    expect(go_on).to_be_visible(timeout=2 * WAIT)
     assert Workspace(server.workspace).run(parted.id).state is RunState.PAUSED
-    assert 0 < len(parted.events()) < STEPS
+    last = parted.events()[-1]
+    assert last.index < last.total
     go_on.click()
-    expect(compare).to_be_visible(timeout=6 * WAIT)
+    expect(compare).to_be_visible(timeout=FIT)
     learned, again = (load_file(run.module_folder / TENSORS) for run in (whole, parted))
     assert learned.keys() == again.keys()
     assert all(torch.equal(learned[name], again[name]) for name in learned)
