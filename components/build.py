@@ -16,8 +16,9 @@ from components.comparing.page import ComparePage
 from components.doors import Doors, GuardedBlocks, Visits
 from components.export import ExportPage
 from components.forget import ForgetPage
-from components.handlers import plainly
+from components.handlers import attempted, plainly
 from components.inspect import InspectPage
+from components.links import HERE, Links
 from components.model_panel import ModelPanel
 from components.region import INTO_VIEW
 from components.runs_page import RunsPage
@@ -64,6 +65,17 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
                 export = ExportPage(studio)
             with gr.Tab("Runs", id="runs") as runs_tab:
                 runs = RunsPage(studio)
+
+        links = Links(
+            tabs,
+            {
+                "unlearn": (unlearn.show, unlearn.watched),
+                "compare": (compare.show, compare.result),
+                "audit": (audit.show, audit.results),
+                "export": (export.show, export.result),
+                "runs": (runs.show, runs.chosen),
+            },
+        )
 
         def go(page: str) -> gr.Tabs:
             return gr.Tabs(selected=page)
@@ -130,22 +142,25 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
                 return {header: _header(None), tabs: gr.Tabs(visible=False)}
 
         @plainly
-        def drawn(request: gr.Request) -> Any:
-            return inspect.turned(request) | forget.turned(request) | compare.turned() | audit.turned()
+        def drawn(result: str | None, results: list[str] | None, request: gr.Request) -> Any:
+            return inspect.turned(request) | forget.turned(request) | compare.turned(result) | audit.turned(results)
 
         @plainly
-        def opened(request: gr.Request) -> Any:
+        def opened(search: str, request: gr.Request) -> Any:
             """The page comes drawn for the model of the start; where that is no longer the one, it is drawn anew."""
             try:
                 same = studio.seat.choice == first
             except NoModel:
-                same = False
-            return {inspect.model: inspect.load(request)} if same else {panel.turned: -1}
+                return {panel.turned: -1}
+            begun = {inspect.model: inspect.load(request)} if same else {panel.turned: -1}
+            return begun | attempted(unlearn.latest) | links.open(search)
 
         panel.turned.change(turned, seated, [header, tabs, seated], **QUIET)
-        seated.change(drawn, None, [*inspect.drawn, *forget.drawn, *compare.drawn, *audit.drawn], **QUIET)
-        demo.load(opened, None, [inspect.model, panel.turned], **QUIET)
-        demo.load(unlearn.load, None, unlearn.view, **QUIET)
+        chosen = [compare.result, audit.results]
+        seated.change(drawn, chosen, [*inspect.drawn, *forget.drawn, *compare.drawn, *audit.drawn], **QUIET)
+        linked = [tabs, *unlearn.view, *chosen, export.result, *runs.view]
+        demo.load(opened, links.search, [inspect.model, panel.turned, *linked], js=HERE, **QUIET)
+        demo.load(forget.kept, None, forget.marked, **QUIET)
 
         api.offer(studio)
 

@@ -85,6 +85,10 @@ class ExportPage:
         refs = [ref for _, ref in runs]
         return gr.Dropdown(choices=runs, value=chosen if chosen in refs else next(iter(refs), None))
 
+    def show(self, run_id: str) -> dict[Any, Any]:
+        """A run chosen to be taken away. Raises BadRequest for one that cannot be, RunNotFound, RunDamaged."""
+        return {self.result: self.refresh(self.studio.linked(run_id))}
+
     @plainly
     def _chosen(self, result: str | None) -> Any:
         if not result:

@@ -8,12 +8,14 @@ from typing import Any
 import gradio as gr
 
 from components import html
+from components.doors.roles import visitor_of
 from components.handlers import plainly
 from components.own import OwnRequest
 from components.studio import Studio
 from components.texts import HELP
 from components.widgets import other_cards, picker
 from unlearn_core.runs.shelf import Saved
+from unlearn_core.vlm.errors import StudioError
 
 HEADING = "People who can be forgotten"
 NOBODY = "This model comes without a collection of people. Bring your own pictures below."
@@ -75,13 +77,13 @@ class ForgetPage:
         self.undo.click(self._undo, self.before, self.marked, **quiet)
 
     def turned(self, request: gr.Request) -> dict[Any, Any]:
-        """The people whom the session's model knows; nobody is marked, and no request of one's own is begun."""
+        """The people whom the session's model knows, those marked who were before; no request of one's own is begun."""
         cards = self.studio.collection.subjects()
         return {
-            self.last: [],  # who was marked before is nobody of this model
+            self.last: [],  # of the model before
             self.nobody: gr.HTML(visible=not cards),
             self.people: gr.Column(visible=bool(cards)),
-            self.marked: other_cards(cards, many=True, heading=HEADING),
+            self.marked: other_cards(cards, self.kept(request), many=True, heading=HEADING),
             self.panel: gr.Accordion(open=not cards),
             **self.own.turned(request),
         }
@@ -90,11 +92,23 @@ class ForgetPage:
         """The answer on the page Inspect as part of a request of one's own. Raises BadRequest, Gone."""
         return {**self.own.take(request), self.panel: gr.Accordion(open=True)}
 
+    def kept(self, request: gr.Request) -> list[str]:
+        """Whom this visitor had marked on the session's model, as far as they can be marked. Always a list: a picker that is
+        skipped would lose its cards."""
+        try:
+            marked = self.studio.marks.of(visitor_of(request), self.studio.seat.choice)
+            self.studio.saved(marked)
+        except StudioError:  # there is no model, or the request that was marked is gone
+            return []
+        return marked
+
     @plainly
-    def _changed(self, marked: list[str], last: list[str]) -> Any:
+    def _changed(self, marked: list[str], last: list[str], request: gr.Request) -> Any:
         """What is marked now; where less is marked than was, that can be undone."""
+        summary = self._summary(marked)
+        self.studio.marks.put(visitor_of(request), self.studio.seat.choice, marked)
         some, fewer = gr.Button(interactive=bool(marked)), bool(set(last) - set(marked))
-        return self._summary(marked), some, some, gr.Button(visible=fewer), marked, last if fewer else []
+        return summary, some, some, gr.Button(visible=fewer), marked, last if fewer else []
 
     @staticmethod
     def _undo(before: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ def plainly(handler: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return handler(*args)
         except Exception as error:
-            _tell(error)
+            tell(error)
             return gr.skip()
 
     @wraps(handler)
@@ -36,13 +36,23 @@ def plainly(handler: Callable[..., Any]) -> Callable[..., Any]:
         try:
             yield from handler(*args)
         except Exception as error:
-            _tell(error)
+            tell(error)
             yield gr.skip()
 
     return stream if isgeneratorfunction(handler) else call
 
 
-def _tell(error: Exception) -> None:
+def attempted(show: Callable[..., dict[Any, Any]], *args: Any) -> dict[Any, Any]:
+    """What is to be shown; nothing after an error for people, which is said."""
+    try:
+        return show(*args)
+    except StudioError as error:
+        tell(error)
+        return {}
+
+
+def tell(error: Exception) -> None:
+    """Say an error on the page: one for people in its own words."""
     if isinstance(error, StudioError):
         gr.Warning(escape(str(error)))
         return

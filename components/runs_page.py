@@ -38,7 +38,8 @@ class RunsPage:
                 HELP["runs"],
             )
         )
-        self.chosen, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)
+        self.chosen = gr.Textbox(visible="hidden", show_label=False)  # in the browser, where the address follows it
+        self.seen, self.armed = gr.State(""), gr.State(False)
         self.count, self.drawn = gr.State(PAGE), gr.State(0)
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=7, min_width=300):
@@ -115,6 +116,10 @@ class RunsPage:
         """When the page is opened."""
         shown = {**self._listed(words, stands, count, chosen), **self._live(chosen), **self.others.look()}
         return {**shown, self.timer: gr.Timer(active=True)}
+
+    def show(self, run_id: str) -> dict[Any, Any]:
+        """When the page is opened for one run. Raises RunNotFound, RunDamaged."""
+        return {**self._listed("", "All", PAGE, run_id), **self._found(run_id), self.timer: gr.Timer(active=True)}
 
     @staticmethod
     def left(event: gr.SelectData) -> Any:

@@ -15,6 +15,7 @@ from components.comparing.going import Comparisons
 from components.doors.blocks import ONLY_OPERATORS
 from components.doors.roles import is_operator
 from components.gallery import Collection
+from components.marks import Marks
 from components.seats import Seat, Seats
 from components.session import Desk
 from components.texts import moment, people
@@ -60,7 +61,7 @@ class Studio:
 
     def __init__(self, seats: Seats, workspace: Path, trackers: Sequence[str] = ()) -> None:
         self.seats = seats
-        self.desk = Desk()
+        self.desk, self.marks = Desk(), Marks()
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
         self.comparisons = Comparisons()
@@ -166,6 +167,15 @@ class Studio:
         if not self.is_run(ref):
             raise BadRequest("Please choose a finished run.")
         return self.workspace.run(ref.removeprefix(RUN))
+
+    def linked(self, run_id: str) -> str:
+        """The reference of a finished run on this model. Raises BadRequest for another one, RunNotFound, RunDamaged."""
+        run = self.workspace.run(run_id)
+        if not self.fits(run):
+            raise BadRequest(f"This run was made on another model. Please load it first: {run.info.model}")
+        if run.state is not RunState.DONE:
+            raise BadRequest("This run is not finished. The page Runs shows how far it is.")
+        return RUN + run.id
 
     def subjects(self, ref: str | None) -> list[str]:
         """Whom a result was made to forget; a bundle does not tell, but for the one that comes with the collection."""

@@ -39,7 +39,8 @@ class UnlearnPage:
                 HELP["unlearn"],
             )
         )
-        self.watched, self.seen, self.armed = gr.State(""), gr.State(""), gr.State(False)
+        self.watched = gr.Textbox(visible="hidden", show_label=False)  # in the browser, where the address follows it
+        self.seen, self.armed = gr.State(""), gr.State(False)
         self.method, self.like = gr.State(FIRST), gr.State("")
         with gr.Row(elem_classes="columns"):
             with gr.Column(scale=5, min_width=300):
@@ -110,12 +111,11 @@ class UnlearnPage:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    @plainly
-    def load(self) -> Any:
-        """Attach a new or reloaded page to the run that is going, else to the latest one."""
+    def latest(self) -> dict[Any, Any]:
+        """The run that is going, else the latest one. What a new page is attached to."""
         runs = self.studio.workspace.runs()
         run = self.studio.worker.active() or next(iter(runs), None)
-        return self._shown(run.id if run else "")
+        return self.show(run.id if run else "")
 
     @plainly
     def _marked(self, marked: list[str]) -> Any:
@@ -163,9 +163,9 @@ class UnlearnPage:
                 request, title = self.studio.request(marked), self.studio.request_title(marked)
             run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
         except Exception:
-            yield {**ready, **self.load()}
+            yield {**ready, **self.latest()}
             raise
-        yield {**ready, **self._shown(run.id)}
+        yield {**ready, **self.show(run.id)}
 
     def _config(self, name: str, values: list[Any]) -> Any:
         """The config of the chosen method, from the values of all forms."""
@@ -178,9 +178,9 @@ class UnlearnPage:
     @plainly
     def _tick(self, watched: str, seen: str) -> Any:
         try:
-            return self._shown(watched, seen)
+            return self.show(watched, seen)
         except RunNotFound:  # somebody deleted it
-            return self.load()
+            return self.latest()
 
     @plainly
     def _cancel(self, watched: str) -> Any:
@@ -192,21 +192,21 @@ class UnlearnPage:
         """The first press asks, the second deletes."""
         if not armed:
             return {self.armed: True, self.delete: gr.Button("Delete it with its pictures and its result?")}
-        return {**self.bin.discard(watched), **self.load()}
+        return {**self.bin.discard(watched), **self.latest()}
 
     @plainly
     def _undo(self, gone: str) -> Any:
         """Brings back what was deleted last, and shows it."""
-        return {**self.bin.restore(gone), **self._shown(gone)}
+        return {**self.bin.restore(gone), **self.show(gone)}
 
     @plainly
     def _open(self, event: gr.EventData) -> Any:
-        return self._shown(picked(event))
+        return self.show(picked(event))
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
-    def _shown(self, run_id: str, seen: str = "") -> dict[Any, Any]:
-        """The right side for one run; nothing where nothing changed since `seen`."""
+    def show(self, run_id: str, seen: str = "") -> dict[Any, Any]:
+        """The right side for one run; nothing where nothing changed since `seen`. Raises RunNotFound, RunDamaged."""
         if not run_id:
             return self._nothing()
         run = self.studio.workspace.run(run_id)

@@ -142,10 +142,14 @@ class AuditPage:
         still = [ref for ref in chosen or [] if ref in refs]
         return gr.Dropdown(choices=results, value=still or refs[:1])
 
-    def turned(self) -> dict[Any, Any]:
+    def show(self, run_id: str) -> dict[Any, Any]:
+        """A run chosen to be attacked. Raises BadRequest for one that cannot be, RunNotFound, RunDamaged."""
+        return {self.results: self.refresh([self.studio.linked(run_id)])}
+
+    def turned(self, chosen: list[str] | None) -> dict[Any, Any]:
         """Results on the model that the session has taken."""
         return {
-            self.results: self.refresh(None),
+            self.results: self.refresh(chosen),
             self.about: gr.Dropdown(choices=self._people(), value=[], visible=False),
             **self._shown([]),
         }

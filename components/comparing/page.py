@@ -140,10 +140,10 @@ class ComparePage:
         """A collection either brings a retain-only model or has none."""
         return not self.studio.collection.subjects()
 
-    def turned(self) -> dict[Any, Any]:
+    def turned(self, chosen: str | None) -> dict[Any, Any]:
         """Results on the model that the session has taken, and whom they can be about; what was compared before is let go."""
         return {
-            self.result: self.refresh(None),
+            self.result: self.refresh(chosen),
             self.other: self._others(NOBODY),
             self.about: gr.Dropdown(choices=self._people(), value=[]),
             self.gold: gr.Textbox("", visible=self._asks_for_gold()),
@@ -160,6 +160,10 @@ class ComparePage:
         results = self.studio.results()
         refs = [ref for _, ref in results]
         return gr.Dropdown(choices=results, value=chosen if chosen in refs else next(iter(refs), None))
+
+    def show(self, run_id: str) -> dict[Any, Any]:
+        """A run chosen to be compared. Raises BadRequest for one that cannot be, RunNotFound, RunDamaged."""
+        return {self.result: self.refresh(self.studio.linked(run_id))}
 
     @plainly
     def reopened(self, other: str | None) -> Any:

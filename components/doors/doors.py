@@ -51,6 +51,9 @@ ROUTES = {
 }
 """All else that Gradio could do is not there: proxies, streams, its editor, its run history, reloads, code as components."""
 
+LINK = re.compile(r"at=[a-z]{1,20}(&run=[0-9a-f-]{1,40})?")
+"""What a link to a page and a run asks for, which a login must not lose. Nothing else is carried on."""
+
 Next = Callable[[Receive], Awaitable[None]]
 
 
@@ -119,7 +122,7 @@ class Doors:
         visitor = self._visitor(request, fresh)
         if visitor is None:
             if path == "/":
-                await RedirectResponse("login", 303)(request.scope, request.receive, send)
+                await RedirectResponse(f"login{_link(request)}", 303)(request.scope, request.receive, send)
                 return
             if not PUBLIC.fullmatch(path):
                 raise Refused(401, "Please log in first.")
@@ -164,7 +167,7 @@ class Doors:
             return RedirectResponse(".", 303)
         key = request.cookies.get(self._cookie, "")
         if request.method in ("GET", "HEAD"):
-            return login.page(self.logins.find(key))
+            return login.page(self.logins.find(key), _link(request))
         if request.scope["path"] == "/logout":
             self.logins.end(key)
             fresh.append("")
@@ -179,12 +182,12 @@ class Doors:
             attempts.note(slot)
         role = await run_in_threadpool(self.accounts.role, name, password)
         if role is None:
-            return login.page(None, "The name or the password is wrong.", 401)
+            return login.page(None, _link(request), "The name or the password is wrong.", 401)
         for attempts, slot in slots:
             attempts.forgive(slot)
         fresh.append(self.logins.begin(name, role).key)
         by_hand = "text/html" in request.headers.get("accept", "")
-        return RedirectResponse(".", 303) if by_hand else JSONResponse({"success": True})
+        return RedirectResponse(f".{_link(request)}", 303) if by_hand else JSONResponse({"success": True})
 
     async def _form(self, request: Request) -> tuple[str, str]:
         body = await _body(request, MAX_FORM)
@@ -232,6 +235,10 @@ class Doors:
             await send(message)
 
         return noted
+
+
+def _link(request: Request) -> str:
+    return f"?{request.url.query}" if LINK.fullmatch(request.url.query) else ""
 
 
 def _telling(send: Send, request: Request, fresh: list[str], cookie: str) -> Send:

@@ -16,7 +16,7 @@ label {{ display: grid }} .wrong {{ color: #b3261e }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #111; color: #eee }} .wrong {{ color: #f2b8b5 }} }}
 </style></head><body><h1>VLM Unlearning Studio</h1>{body}</body></html>"""
 
-_IN = """<form method="post" action="login">{told}
+_IN = """<form method="post" action="login{link}">{told}
 <label>Name <input name="username" autocomplete="username" required autofocus maxlength="64"></label>
 <label>Password <input name="password" type="password" autocomplete="current-password" required></label>
 <button>Log in</button></form>"""
@@ -25,9 +25,13 @@ _OUT = """<form method="post" action="logout"><p>Logged in as {name} ({role}). <
 <button>Log out</button></form>"""
 
 
-def page(visitor: Visitor | None, wrong: str = "", status: int = 200) -> HTMLResponse:
-    """To log in, or out for somebody who is in."""
+def page(visitor: Visitor | None, link: str = "", wrong: str = "", status: int = 200) -> HTMLResponse:
+    """To log in, or out for somebody who is in.
+
+    Args:
+        link: what follows the address of the studio for who has logged in.
+    """
     if visitor is not None:
         return HTMLResponse(_PAGE.format(body=_OUT.format(name=escape(visitor.name or ""), role=visitor.role)))
     told = f'<p class="wrong" role="alert">{escape(wrong)}</p>' if wrong else ""
-    return HTMLResponse(_PAGE.format(body=_IN.format(told=told)), status)
+    return HTMLResponse(_PAGE.format(body=_IN.format(told=told, link=escape(link))), status)

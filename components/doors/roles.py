@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.doors.visits import Visitor
 from unlearn_core.accounts import Role
 
 _VIEWER = """
@@ -22,12 +23,12 @@ mapping.Mapping._layers mapping.Mapping._heads mapping.Mapping._check mapping.Ma
 bank.BankPanel._reword bank.BankPanel._bring bank.BankPanel._again
 boxing.Boxing._open boxing.Boxing._drag boxing.Boxing._write boxing.Boxing._whole boxing.Boxing.wire.<lambda>
 deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
-forget.ForgetPage._changed forget.ForgetPage._undo builtins.list
+forget.ForgetPage._changed forget.ForgetPage._undo forget.ForgetPage.kept builtins.list
 own.OwnRequest._add own.OwnRequest._open own.OwnRequest._edit own.OwnRequest._mark
 own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
 own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda>
 unlearn.UnlearnPage._marked unlearn.UnlearnPage._choose unlearn.UnlearnPage._tick unlearn.UnlearnPage._open
-unlearn.UnlearnPage.load unlearn.UnlearnPage.again
+unlearn.UnlearnPage.again
 comparing.page.ComparePage._run comparing.page.ComparePage._cancelled
 comparing.page.ComparePage._chosen comparing.page.ComparePage.refresh comparing.page.ComparePage.reopened
 comparing.listing.Listing._filter comparing.listing.Listing._further
@@ -62,6 +63,11 @@ ROLES: dict[str, Role] = {
 def name_of(handler: Callable[..., Any]) -> str:
     """An event handler as the table calls it."""
     return f"{handler.__module__}.{handler.__qualname__}".removeprefix("components.").replace(".<locals>", "")
+
+
+def visitor_of(request: gr.Request) -> Visitor:
+    """Who sent this."""
+    return request.request.state.visitor
 
 
 def is_operator(request: gr.Request | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from benchmarks.visitor import Visitor
 from components.doors.admission import OpenDoors, admitted
 from components.doors.doors import PER_ADDRESS, PER_NAME
 from components.doors.visits import LASTING, Attempts, Logins
-from tests.doors.conftest import PASSWORD, Serve
+from tests.doors.conftest import PASSWORD, Place, Serve
 from unlearn_core import accounts
 from unlearn_core.accounts import Accounts, BadAccounts, Role, environment_accounts, read_accounts, write_accounts
 
@@ -126,3 +127,15 @@ def test_logging_out_ends_the_session(serve: Serve, cheap: None) -> None:
     vera.http.cookies.update(cookie)
     assert vera.http.get("/config").status_code == 401
     assert json.loads(vera.log_in("vera", PASSWORD).text) == {"success": True}
+
+
+def test_a_link_to_a_run_outlives_the_login_and_nothing_else_does(guarded_place: Place) -> None:
+    link = "?at=runs&run=20260101-000000-0123abcd"
+    nobody = Visitor(guarded_place.url)
+    assert nobody.http.get(f"/{link}").headers["location"] == f"login{link}"
+    assert f'action="login{escape(link)}"' in nobody.http.get(f"/login{link}").text
+    form = {"data": {"username": "vera", "password": PASSWORD}, "headers": {"accept": "text/html"}}
+    assert nobody.http.post(f"/login{link}", **form).headers["location"] == f".{link}"
+    for other in ('?at=runs"><script>', "?at=runs&next=//elsewhere.example", "?page=x", "?at=RUNS&run=../x"):
+        assert Visitor(guarded_place.url).http.get(f"/{other}").headers["location"] == "login"
+        assert 'action="login"' in Visitor(guarded_place.url).http.get(f"/login{other}").text

@@ -70,19 +70,19 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     pages: list[Page] = []
     trouble: list[str] = []
 
-    def open_page(url: str, width: int = 1280, height: int = 900, who: str | None = None) -> Page:
+    def open_page(url: str, width: int = 1280, height: int = 900, who: str | None = None, at: str = "") -> Page:
         page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
         page.set_default_timeout(WAIT)
         inside = (url, url.replace("http:", "ws:"), "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(inside) else trouble.append(f"request to {r.url}"))
         page.on("console", lambda m: trouble.append(f"console: {m.text}") if is_trouble(m) else None)
         page.on("pageerror", lambda e: trouble.append(f"page error: {e}"))
-        page.goto(url)
+        page.goto(f"{url}/{at}")
         if who is not None:
             page.get_by_label("Name").fill(who)
             page.get_by_label("Password").fill(PASSWORD)
             page.get_by_role("button", name="Log in").click()
-        page.locator("#inspect-answer .said").wait_for()
+        page.locator("#inspect-answer .said").wait_for(state="attached")  # the page may open on another one
         pages.append(page)
         return page
 
