@@ -53,7 +53,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         with gr.Tabs(elem_id="steps", overflow_behavior="wrap") as tabs:
             with gr.Tab("Inspect", id="inspect") as inspect_tab:
                 inspect = InspectPage(studio)
-            with gr.Tab("Forget", id="forget"):
+            with gr.Tab("Forget", id="forget") as forget_tab:
                 forget = ForgetPage(studio)
             with gr.Tab("Unlearn", id="unlearn"):
                 unlearn = UnlearnPage(studio, forget.marked)
@@ -118,7 +118,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         runs.again.click(lambda: go("unlearn"), None, tabs, **QUIET)
         runs.again.click(unlearn.again, runs.chosen, unlearn.like_another, **QUIET)
 
-        # Lists of results are drawn anew whenever their page is opened.
+        # Lists are drawn anew whenever their page is opened.
         for tab, page, chosen in (
             (inspect_tab, inspect, inspect.model),
             (compare_tab, compare, compare.result),
@@ -126,6 +126,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
             (export_tab, export, export.result),
         ):
             tab.select(page.refresh, chosen, chosen, **QUIET)
+        forget_tab.select(forget.own.relist, forget.own.saved, forget.own.saved, **QUIET)
         compare_tab.select(compare.reopened, compare.other, [compare.other, compare.scatter], **QUIET)
         runs_tab.select(runs.refresh, runs.asked, runs.view, **QUIET)
         tabs.select(runs.left, None, runs.timer, **QUIET)

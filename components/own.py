@@ -17,6 +17,7 @@ import torch
 from components import draft as drafts
 from components import html, importing, known
 from components.bank import BankPanel
+from components.bin import Bin
 from components.boxing import boxed
 from components.draft import Draft
 from components.gallery import brought
@@ -120,6 +121,9 @@ class OwnRequest:
         self.saved = gr.Dropdown(
             self._saved(), value=None, label="Saved requests", filterable=False, elem_id="own-saved"
         )
+        self.armed = gr.State(False)
+        self.delete = gr.Button("Delete this request", visible=False, elem_id="own-delete")
+        self.bin = Bin(self.studio, "own", self.studio.shelf, "request")
 
     def _wire(self) -> None:
         buttons = [self.ask, self.propose, self.use, self.save, self.download]
@@ -131,12 +135,17 @@ class OwnRequest:
             self.findings,
             self.name,
             self.saved,
+            self.armed,
+            self.delete,
             *buttons,
             *self.region.drawn,
         ]
         self.pictures.upload(self._add, [self.pictures, self.who], all_of_it, **QUIET)
         self.file.upload(self._open, self.file, all_of_it, **QUIET)
         self.saved.input(self._take_up, self.saved, all_of_it, **QUIET)
+        deleting = self.delete.click(self._delete, [self.saved, self.armed], [*all_of_it, *self.bin.drawn], **QUIET)
+        deleting.then(self._left, self.marked, self.marked, **QUIET)
+        self.bin.undo.click(self._undo, self.bin.gone, [*all_of_it, *self.bin.drawn], **QUIET)
         self.table.input(self._edit, self.table, all_of_it, **QUIET)
         self.facts.select(self._mark, None, all_of_it, **QUIET)
         region = self.region
@@ -178,9 +187,26 @@ class OwnRequest:
 
     @plainly
     def _take_up(self, saved: str | None, request: gr.Request) -> Any:
-        draft = drafts.of_request(self.studio.shelf.load(str(saved)))
+        return self._taken_up(str(saved), request)
+
+    @plainly
+    def _delete(self, saved: str | None, armed: bool, request: gr.Request) -> Any:
+        """The first press asks, the second deletes."""
+        if not armed:
+            return {self.armed: True, self.delete: gr.Button("Delete it with its pictures?")}
+        gone = self.bin.discard(str(saved))
         self.studio.desk.put(request.session_hash, "known", None)
-        return self._shown(draft, request)
+        return {**gone, **self._shown(Draft(), request)}
+
+    def _left(self, marked: list[str]) -> list[str]:
+        """What is marked, without a request that is no longer there."""
+        there = {REQUEST + saved.id for saved in self.studio.shelf.saved()}
+        return [ref for ref in marked if not ref.startswith(REQUEST) or ref in there]
+
+    @plainly
+    def _undo(self, gone: str, request: gr.Request) -> Any:
+        """Brings back what was deleted last, and takes it up."""
+        return {**self.bin.restore(gone), **self._taken_up(gone, request)}
 
     @plainly
     def _edit(self, table: list[list[Any]], request: gr.Request) -> Any:
@@ -360,6 +386,19 @@ class OwnRequest:
         tokens = self.studio.vlm.encode(images)
         return {id(image): token_statistics(t).cpu() for image, t in zip(images, tokens, strict=True)}
 
+    def _taken_up(self, saved: str, request: gr.Request) -> dict[Any, Any]:
+        """A saved request on the panel; as long as nothing of it is changed it stays the one that is chosen."""
+        draft = drafts.of_request(self.studio.shelf.load(saved))
+        self.studio.desk.put(request.session_hash, "known", None)
+        chosen = gr.Dropdown(choices=self._saved(), value=saved)
+        return {**self._shown(draft, request), self.saved: chosen, self.delete: gr.Button(visible=True)}
+
+    @plainly
+    def relist(self, chosen: str | None) -> Any:
+        """The requests that are saved now, when the page is opened; the choice stays while it is there."""
+        saved = self._saved()
+        return gr.Dropdown(choices=saved, value=chosen if chosen in [name for _, name in saved] else None)
+
     def _saved(self) -> list[tuple[str, str]]:
         return [(s.name, s.id) for s in self.studio.shelf.saved()]
 
@@ -378,6 +417,8 @@ class OwnRequest:
             self.findings: known.findings(draft.checked(statistics)) if some else "",
             self.name: draft.name,
             self.saved: gr.Dropdown(choices=self._saved(), value=None),
+            self.armed: False,
+            self.delete: gr.Button("Delete this request", visible=False),
             self.ask: gr.Button(interactive=bool(draft.pictures)),
             self.propose: gr.Button(interactive=going),
             self.use: gr.Button(interactive=going),

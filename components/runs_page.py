@@ -60,7 +60,7 @@ class RunsPage:
                         min_width=120,
                         elem_id="runs-state",
                     )
-                self.bin = Bin(studio, "runs")
+                self.bin = Bin(studio, "runs", studio.workspace, "run")
                 self.others = Others(studio)
                 self.rows = clickable(elem_id="runs-table")
                 self.more = gr.Button("Show more", visible=False, elem_id="runs-more")

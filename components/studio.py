@@ -79,12 +79,13 @@ class Studio:
         self.empty_bin(older=0)
 
     def empty_bin(self, older: float = KEPT) -> None:
-        """Runs that were deleted go for good, those of at least `older` seconds. What the disk refuses to remove is tried
-        again with the next change of the workspace, and at the next start."""
-        try:
-            self.workspace.empty_bin(older)
-        except StorageFailed as error:
-            log.warning("A run that was deleted could not be removed from the workspace yet. %s", error)
+        """Runs and requests that were deleted go for good, those of at least `older` seconds. What the disk refuses to remove
+        is tried again with the next change of the workspace, and at the next start."""
+        for kept in (self.workspace, self.shelf):
+            try:
+                kept.empty_bin(older)
+            except StorageFailed as error:
+                log.warning("Something that was deleted could not be removed from the workspace yet. %s", error)
 
     def _sweep(self) -> None:
         """What killed programs left half written goes; a workspace that can only be looked at is no obstacle."""

@@ -80,6 +80,7 @@ HELP = {
         "Click everybody who must go. The two panels say what will no longer be answered, and what must stay as it is.",
         "For pictures of your own, open the last panel: add photographs, ask what the model knows, and click what must go. Only what "
         "the model knows can be forgotten.",
+        "A request that was saved can be taken up again, and deleted; for two minutes that can be undone.",
     ),
     "unlearn": (
         "CAGUL leaves all weights as they are and edits what the model sees of the marked people; take it first. CVF changes how the "
@@ -104,6 +105,7 @@ HELP = {
     ),
     "runs": (
         "A run keeps a checkpoint every few seconds: one that was paused or cut off goes on where it was.",
+        "The address of this window leads to this page and the run that is shown: it can be sent to whoever uses the same studio.",
         "Use again takes a run's request and options back to the page Unlearn. Deleting removes its pictures and its result; for two "
         "minutes, and as long as the studio runs, that can be undone. unlearn purge is final at once.",
         "A comparison that somebody makes takes the machine meanwhile. It is named here, and an operator can stop it.",

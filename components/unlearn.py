@@ -74,7 +74,7 @@ class UnlearnPage:
                     self.probes = gr.Plot(show_label=False, elem_id="unlearn-probes")
                     self.losses = gr.Plot(show_label=False, elem_id="unlearn-losses")
                 self.report = gr.HTML(elem_id="unlearn-report")
-                self.bin = Bin(studio, "unlearn")
+                self.bin = Bin(studio, "unlearn", studio.workspace, "run")
                 self.runs = clickable(elem_id="unlearn-runs")
         self.timer = gr.Timer(POLL, active=False)
         self._wire(marked)

@@ -1,8 +1,9 @@
-"""What was taken back comes back: marks, and runs that were deleted."""
+"""What was taken back comes back: marks, and runs and requests that were deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,6 +12,7 @@ from tests.e2e.driving import MODEL, Server, mark, turn_to
 from tests.e2e.stored import request_about, store
 from unlearn_core.demo import world
 from unlearn_core.runs import Run, Workspace
+from unlearn_core.runs.shelf import Shelf
 from unlearn_core.vlm import VLM
 
 WHO = "p07"
@@ -52,3 +54,34 @@ def test_a_deleted_run_comes_back(server: Server, kept: list[Run], visit: Callab
     expect(page.locator("#runs-one")).to_be_visible()
     expect(page.locator("#runs-undo")).to_be_hidden()
     assert kept[0].id in Workspace(server.workspace).ids()
+
+
+def test_a_deleted_request_comes_back_and_is_no_longer_marked(server: Server, visit: Callable[..., Page]) -> None:
+    shelf = Shelf(server.workspace / "requests")
+    page = visit(server.url)
+    name = "Private facts of <b>somebody</b>"
+    shelf.save(replace(request_about(WHO), name=name))
+    turn_to(page, "Forget")
+    page.locator("#own > button").click()
+    expect(page.locator("#own-delete")).to_be_hidden()
+    page.locator("#own-saved input").click()
+    page.get_by_role("option", name=name).click()
+    expect(page.locator("#own-strip button")).to_have_count(1)
+    page.locator("#own-use").click()
+    expect(page.locator("#forget-summary")).to_contain_text(name)
+    page.locator("#own-saved input").click()
+    page.get_by_role("option", name=name).first.click()
+    marked = shelf.saved()[0].id
+    page.locator("#own-delete").click()
+    page.locator("#own-delete").filter(has_text="Delete it").click()
+    expect(page.locator("#own-deleted")).to_contain_text("The request is deleted")
+    expect(page.locator("#own-strip button")).to_have_count(0)
+    expect(page.locator("#own-delete")).to_be_hidden()
+    expect(page.locator("#forget-summary")).to_contain_text("Nobody is marked yet")
+    expect(page.locator("#forget-picker .card")).to_have_count(world.PEOPLE)
+    assert marked not in [saved.id for saved in shelf.saved()]
+    page.locator("#own-undo").click()
+    expect(page.locator("#own-saved input")).to_have_value(name)
+    expect(page.locator("#own-strip button")).to_have_count(1)
+    expect(page.locator("#own-undo")).to_be_hidden()
+    assert marked in [saved.id for saved in shelf.saved()]

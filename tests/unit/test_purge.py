@@ -82,4 +82,6 @@ def test_a_purge_is_final_also_for_what_could_still_be_brought_back(kept: tuple[
     assert purge(root, run).left == (f"requests/{request}.zip",), "it was looked at before it went"
     assert not workspace.in_bin(run)
     assert not workspace.in_bin(other)
-    assert not list(root.glob(".discarded-*"))
+    Shelf(root / "requests").discard(request)
+    assert purge(root, request).removed == (request,)
+    assert not list(root.rglob(".discarded-*"))

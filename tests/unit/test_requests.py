@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields
@@ -18,6 +19,7 @@ from unlearn_core.data.readers import read
 from unlearn_core.data.region import Region
 from unlearn_core.runs.requests import TABLE, export_folder, export_request, load_request
 from unlearn_core.runs.shelf import Shelf
+from unlearn_core.runs.store import KEPT
 from unlearn_core.vlm.errors import BadRequest, StorageFailed
 
 Picture = Callable[..., Image.Image]
@@ -151,3 +153,28 @@ def test_requests_are_saved_listed_and_deleted(tmp_path: Path, request_: ForgetR
     for wrong in (saved.id, "../requests/x", ""):
         with pytest.raises(BadRequest):
             shelf.load(wrong)
+
+
+def test_a_discarded_request_comes_back_until_its_time_is_up(
+    tmp_path: Path, request_: ForgetRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(tmp_path / "requests")
+    shelf.empty_bin()
+    saved = shelf.save(request_)
+    shelf.discard(saved.id)
+    assert shelf.saved() == []
+    with pytest.raises(BadRequest):
+        shelf.load(saved.id)
+    Shelf(tmp_path / "requests").restore(saved.id)  # also from another program
+    assert content(shelf.load(saved.id)) == content(request_)
+
+    shelf.discard(saved.id)
+    shelf.empty_bin()
+    assert shelf.in_bin(saved.id), "its time is not up"
+    late = time.time() + KEPT
+    monkeypatch.setattr("unlearn_core.runs.shelf.time.time", lambda: late)
+    shelf.empty_bin()
+    assert list((tmp_path / "requests").iterdir()) == [], "nothing of it is left"
+    for gone in (saved.id, "../requests/x", ""):
+        with pytest.raises(BadRequest, match="for good"):
+            shelf.restore(gone)

@@ -53,7 +53,7 @@ def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
     """Remove a run or a saved request, and what was left half written, then search the workspace for its people and their
     pictures.
 
-    Runs that were deleted on a page and could still be brought back go first, for good.
+    Runs and requests that were deleted on a page and could still be brought back go first, for good.
     What was removed is no longer in any folder. Disks, snapshots and backups may keep blocks of it; that is beyond a program.
 
     Args:
@@ -81,10 +81,10 @@ def purge(root: Path, name: str, everywhere: bool = False) -> Purged:
 
 def _empty_bin(root: Path, name: str) -> None:
     """Nothing that was deleted on a page can come back after a purge; what is purged itself is looked at once more."""
-    workspace = Workspace(root)
-    if workspace.in_bin(name):
-        workspace.restore(name)
-    workspace.empty_bin(older=0)
+    for kept in (Workspace(root), Shelf(root / REQUESTS)):
+        if kept.in_bin(name):
+            kept.restore(name)
+        kept.empty_bin(older=0)
 
 
 def _traces(root: Path, name: str) -> Traces:

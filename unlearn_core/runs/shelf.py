@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +14,7 @@ from unlearn_core.data.errors import BadFile
 from unlearn_core.data.example import ForgetRequest
 from unlearn_core.runs.files import storing
 from unlearn_core.runs.requests import export_request, load_request, request_name
-from unlearn_core.runs.store import ID
+from unlearn_core.runs.store import DISCARDED, ID, KEPT
 from unlearn_core.vlm.errors import BadRequest
 
 GONE = "This request is no longer here. Please choose another one."
@@ -60,6 +63,41 @@ class Shelf:
         if not ID.fullmatch(request_id) or not path.is_file():
             raise BadRequest(GONE)
         return path
+
+    def discard(self, request_id: str) -> None:
+        """Take a request out of sight. For `KEPT` seconds it can be brought back; then, or with a purge, it is removed for good.
+
+        Raises:
+            BadRequest, StorageFailed: as for `delete`.
+        """
+        path = self.path(request_id)
+        with storing():
+            os.utime(path)  # the time begins now
+            path.rename(self._discarded(request_id))
+
+    def in_bin(self, request_id: str) -> bool:
+        """Whether a request was discarded and can still be brought back."""
+        return ID.fullmatch(request_id) is not None and self._discarded(request_id).is_file()
+
+    def restore(self, request_id: str) -> None:
+        """Bring a discarded request back. Raises BadRequest if it is gone for good, StorageFailed."""
+        if not self.in_bin(request_id):
+            raise BadRequest("This request can no longer be brought back: it was removed for good.")
+        with storing():
+            self._discarded(request_id).rename(self._root / f"{request_id}.zip")
+
+    def empty_bin(self, older: float = KEPT) -> None:
+        """Remove discarded requests for good, those of at least `older` seconds. Raises StorageFailed.
+
+        A time in the future, from a clock that was set back since, is old as well.
+        """
+        for path in self._root.glob(f"{DISCARDED}*"):
+            with storing(), suppress(FileNotFoundError):  # another program was faster
+                if not 0 <= time.time() - path.stat().st_mtime < older:
+                    path.unlink()
+
+    def _discarded(self, request_id: str) -> Path:
+        return self._root / f"{DISCARDED}{request_id}.zip"
 
     def delete(self, request_id: str) -> None:
         """Raises BadRequest, StorageFailed."""
