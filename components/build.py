@@ -161,7 +161,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         seated.change(drawn, chosen, [*inspect.drawn, *forget.drawn, *compare.drawn, *audit.drawn], **QUIET)
         linked = [tabs, *unlearn.view, *chosen, export.result, *runs.view]
         demo.load(opened, links.search, [inspect.model, panel.turned, *linked], js=HERE, **QUIET)
-        demo.load(forget.kept, None, forget.marked, **QUIET)
+        demo.load(forget.kept, None, forget.recalled, **QUIET)
 
         api.offer(studio)
 

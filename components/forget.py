@@ -18,11 +18,14 @@ from unlearn_core.runs.shelf import Saved
 from unlearn_core.vlm.errors import StudioError
 
 HEADING = "People who can be forgotten"
+RECALL = "(kept, marked) => [marked.length ? marked : kept]"
+"""Marks of before a reload, unless somebody was faster and has marked others already."""
 NOBODY = "This model comes without a collection of people. Bring your own pictures below."
 
 
 class ForgetPage:
-    """Elements other pages need: `marked` (its value is the list of marked subjects) and `onward` (the button)."""
+    """Elements other pages need: `marked` (its value is the list of marked subjects), `recalled` (what it is after a reload)
+    and `onward` (the button)."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -60,6 +63,7 @@ class ForgetPage:
         with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
         self.last, self.before = gr.State([]), gr.State([])
+        self.recalled = gr.JSON(visible=False)
         self.drawn = [
             self.last,
             self.nobody,
@@ -73,6 +77,7 @@ class ForgetPage:
         out = [self.summary, self.clear, self.onward, self.undo, self.last, self.before]
         # each change in its turn: of two quick ones, the server would else see the second alone, and nothing to undo
         self.marked.change(self._changed, [self.marked, self.last], out, trigger_mode="multiple", **quiet)
+        self.recalled.change(None, [self.recalled, self.marked], self.marked, js=RECALL, **quiet)
         self.clear.click(list, None, self.marked, **quiet)
         self.undo.click(self._undo, self.before, self.marked, **quiet)
 
@@ -93,8 +98,7 @@ class ForgetPage:
         return {**self.own.take(request), self.panel: gr.Accordion(open=True)}
 
     def kept(self, request: gr.Request) -> list[str]:
-        """Whom this visitor had marked on the session's model, as far as they can be marked. Always a list: a picker that is
-        skipped would lose its cards."""
+        """Whom this visitor had marked on the session's model, as far as they can be marked."""
         try:
             marked = self.studio.marks.of(visitor_of(request), self.studio.seat.choice)
             self.studio.saved(marked)
