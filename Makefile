@@ -8,13 +8,14 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs demo-model constraints audit sbom clean
+.PHONY: help run test looks check format docs demo-model constraints audit sbom clean
 
 help:
 	@echo "make run         install what is needed into .venv and open the studio in the browser"
 	@echo "make test        run the tests"
 	@echo "make check       style, import rule and types"
 	@echo "make format      repair the style where that can be done by machine"
+	@echo "make looks       renew the pictures of the pages that the tests compare with; look at them before you commit them"
 	@echo "make docs        build the documents into site/, to be opened from there without a network"
 	@echo "make demo-model  train the two embedded models again, and fit the recorded example"
 	@echo "make constraints pin what is installed, with hashes; make audit looks up known holes; make sbom lists all parts and licences"
@@ -38,12 +39,16 @@ $(BIN)/pip:
 run: .venv/.installed
 	$(BIN)/python app.py $(ARGS)
 
-test: export HF_HUB_OFFLINE = 1
-test: export GRADIO_ANALYTICS_ENABLED = False
-test: export TOKENIZERS_PARALLELISM = false
-test: export OMP_NUM_THREADS = 1
+test looks: export HF_HUB_OFFLINE = 1
+test looks: export GRADIO_ANALYTICS_ENABLED = False
+test looks: export TOKENIZERS_PARALLELISM = false
+test looks: export OMP_NUM_THREADS = 1
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+looks: export RENEW_LOOKS = 1
+looks: .venv/.installed-dev
+	$(BIN)/python -m pytest tests/e2e/test_looks.py $(ARGS)
 
 # Pyright comes whole with its package; the variable stops it from asking whether there is a newer one.
 check: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
