@@ -83,7 +83,7 @@ class Mapping:
             value=[],
             multiselect=True,
             label=f"{what.capitalize()}s (none: all)",
-            min_width=100,
+            min_width=140,
             filterable=False,
             elem_id=f"inspect-{what}s",
         )

@@ -38,6 +38,9 @@ def theme() -> themes.Base:
         body_text_color_subdued="*neutral_600",  # Gradio's own grey has half the contrast that small print needs
         block_info_text_color="*neutral_600",
         input_placeholder_color="*neutral_600",
+        input_placeholder_color_dark="*neutral_400",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_dark="#0f766e",
         button_primary_background_fill_hover="#115e59",
