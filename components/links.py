@@ -72,7 +72,7 @@ class Links:
 
     def _turned(self, at: str) -> dict[Any, Any]:
         """Raises BadRequest."""
-        if at and at not in {tab.id for tab in self.tabs.children}:
+        if at and at not in {tab.id for tab in self.tabs.children if isinstance(tab, gr.Tab)}:
             raise BadRequest(f"The link asks for a page “{at[:QUOTED]}”, which is not there.")
         return {self.tabs: gr.Tabs(selected=at)} if at else {}
 

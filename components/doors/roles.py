@@ -67,7 +67,8 @@ def name_of(handler: Callable[..., Any]) -> str:
 
 def visitor_of(request: gr.Request) -> Visitor:
     """Who sent this."""
-    return request.request.state.visitor
+    sent: Any = request.request
+    return sent.state.visitor
 
 
 def is_operator(request: gr.Request | None) -> bool:
