@@ -1,4 +1,4 @@
-"""What every baseline's fit guarantees on a tiny random model: its contract, what it learns, when it stops, what it refuses."""
+"""What the fit of every baseline guarantees on a tiny model: its contract, what it learns, where it stops."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def test_memory_comes_back_each_time_a_model_is_unloaded(tmp_path: Path) -> None:
     random_vlm(tmp_path, unloading.SIDE, 384)
     size = (tmp_path / "model.safetensors").stat().st_size / 2**20
-    command = [sys.executable, "-m", "benchmarks.unloading", "--model", str(tmp_path), "--rounds", "3"]
+    command = [sys.executable, "-m", "benchmarks.unloading", "--model", str(tmp_path), "--rounds", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for row in json.loads(done.stdout.splitlines()[-1]):

@@ -109,7 +109,7 @@ steps = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=st.lists(steps, max_size=4))
 def test_steps_come_back_as_they_were(workspace: Workspace, run: Run, wanted: list[Step]) -> None:
     (run.folder / "events.jsonl").write_bytes(b"")
