@@ -296,7 +296,7 @@ def probes(steps: Sequence[Step]) -> go.Figure:
         yaxis={"title": "answered with the truth", "tickformat": ".0%", "range": [-0.03, 1.05]},
         **_LEGEND,
     )
-    if not any(trace["x"] for trace in figure.data):
+    if all(s.forget is None and s.retain is None for s in steps):
         figure.add_annotation(
             text="asked for the first time in a few steps", showarrow=False, xref="paper", x=0.5, y=0.5
         )

@@ -9,6 +9,7 @@ from typing import Any
 from components import html
 from components.texts import lasting, moment
 from unlearn_core.evaluation.attacks import ATTACKS
+from unlearn_core.evaluation.attacks.base import is_sure
 from unlearn_core.evaluation.report import not_run
 from unlearn_core.runs import RunState
 from unlearn_core.runs.errands import Errand
