@@ -145,6 +145,16 @@ def company(rows: Sequence[Row]) -> str:
     return markdown(("", "forget set", *rows[0]["facts"]), [(r["method"], str(r["set"] + 1), *still(r)) for r in rows])
 
 
+def soak(rows: Sequence[Row]) -> str:
+    out = [
+        (str(r["clients"]), f"{r['minutes']:.0f}", str(r["answers"]), str(r["wrong"]), str(len(r["failed"])),
+         f"{r['median_seconds']:.1f}", f"{r['p99_seconds']:.1f}", " ".join(map(str, r["memory_mib"])))
+        for r in rows
+    ]  # fmt: skip
+    columns = ("clients", "minutes", "answers", "wrong", "failed", "median, s", "99th percentile, s", "memory, MiB")
+    return markdown(columns, out)
+
+
 def still(row: Row) -> list[str]:
     """Of the facts of each kind that were given before, the share that still is."""
     return [f"{kind['still']:.0%} of {kind['known']}" for kind in row["facts"].values()]
@@ -293,6 +303,13 @@ given before and still are, on pictures that no fit saw. The demo model knows ab
         """Five people are forgotten from portraits and then asked about on pictures of two, in words that name the side. Share of the facts
 given before that still are. What the retain-only model, which is of the first forget set, gives of the forgotten is chance.""",
         company,
+    ),
+    "soak": (
+        "Many at once",
+        """Clients that ask about pictures of their own, half of them the original model and half an unlearned one, one visit after another.
+Every answer is compared with what the model says alone. *memory*: of studio and clients together, at the end of each tenth of the time
+after the first fifth.""",
+        soak,
     ),
     "growth": (
         "How the time grows",
