@@ -75,8 +75,9 @@ class ForgetPage:
         ]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         out = [self.summary, self.clear, self.onward, self.undo, self.last, self.before]
-        # each change in its turn: of two quick ones, the server would else see the second alone, and nothing to undo
-        self.marked.change(self._changed, [self.marked, self.last], out, trigger_mode="multiple", **quiet)
+        # Each change, one after another: of two quick ones, the server would else see the second alone, and nothing to undo.
+        turns: Any = {"trigger_mode": "multiple", "concurrency_id": "marks", "concurrency_limit": 1}
+        self.marked.change(self._changed, [self.marked, self.last], out, **turns, **quiet)
         self.recalled.change(None, [self.recalled, self.marked], self.marked, js=RECALL, **quiet)
         self.clear.click(list, None, self.marked, **quiet)
         self.undo.click(self._undo, self.before, self.marked, **quiet)
