@@ -155,6 +155,10 @@ def soak(rows: Sequence[Row]) -> str:
     return markdown(columns, out)
 
 
+def startup(rows: Sequence[Row]) -> str:
+    return markdown(("what", "seconds", ""), [(r["what"], f"{r['seconds']:.1f}", r["note"]) for r in rows])
+
+
 def still(row: Row) -> list[str]:
     """Of the facts of each kind that were given before, the share that still is."""
     return [f"{kind['still']:.0%} of {kind['known']}" for kind in row["facts"].values()]
@@ -303,6 +307,11 @@ given before and still are, on pictures that no fit saw. The demo model knows ab
         """Five people are forgotten from portraits and then asked about on pictures of two, in words that name the side. Share of the facts
 given before that still are. What the retain-only model, which is of the first forget set, gives of the forgotten is chance.""",
         company,
+    ),
+    "startup": (
+        "The two commands",
+        "Seconds of each, on a fresh clone with an empty home.",
+        startup,
     ),
     "soak": (
         "Many at once",

@@ -57,6 +57,10 @@ class BankPanel:
         """As it is at first."""
         return self._use(PRIVACY, request)
 
+    def returned(self, request: gr.Request) -> dict[Any, Any]:
+        """As it was before the window was reloaded."""
+        return self._use(self.current(request), request)
+
     @plainly
     def _reword(self, table: list[list[Any]], request: gr.Request) -> Any:
         bank = bank_of(tuple(str(cell if cell is not None else "").strip() for cell in row[:2]) for row in table)

@@ -14,6 +14,7 @@ from components import ahead, api, example
 from components.auditing.page import AuditPage
 from components.comparing.page import ComparePage
 from components.doors import Doors, GuardedBlocks, Visits
+from components.doors.roles import visitor_of
 from components.export import ExportPage
 from components.forget import ForgetPage
 from components.handlers import attempted, plainly
@@ -33,9 +34,9 @@ from unlearn_core.vlm.loading import Choice
 
 TITLE = "VLM Unlearning Studio"
 MAX_UPLOAD = 2**30
+"""Bytes of one file."""
 WINDOWS = 500
 """Most windows, and programs that call the endpoints, whose state is held; of more, those go that were quiet for longest."""
-"""Bytes of one file."""
 ABREAST = 4
 """Calls of one function that go at the same time, unless it is limited to fewer."""
 QUIET: Any = {"show_progress": "hidden", "api_visibility": "private"}
@@ -133,7 +134,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
 
         # Another model: every page is drawn anew for this window. A skipped output would cost a picker its cards (Gradio
         # puts an empty set of properties in the place of its own), so pickers are outputs only where they are given.
-        seated = gr.State(0)
+        seated, back = gr.State(0), gr.State(False)
 
         @plainly
         def turned(count: int) -> Any:
@@ -147,20 +148,29 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
             return inspect.turned(request) | forget.turned(request) | compare.turned(result) | audit.turned(results)
 
         @plainly
-        def opened(search: str, request: gr.Request) -> Any:
+        def opened(search: str, window: str, request: gr.Request) -> Any:
             """The page comes drawn for the model of the start; where that is no longer the one, it is drawn anew."""
             try:
-                same = studio.seat.choice == first
+                choice = studio.seat.choice
             except NoModel:
                 return {panel.turned: -1}
-            begun = {inspect.model: inspect.load(request)} if same else {panel.turned: -1}
-            return begun | attempted(unlearn.latest) | links.open(search)
+            session = str(request.session_hash)
+            again = choice == first and studio.returning.came(visitor_of(request), window, session, choice)
+            begun = {inspect.model: inspect.load(request, again)} if choice == first else {panel.turned: -1}
+            return begun | {back: again} | attempted(unlearn.latest) | links.open(search)
+
+        @plainly
+        def returned(request: gr.Request) -> Any:
+            return inspect.returned(request) | forget.returned(request) | compare.returned(request)
 
         panel.turned.change(turned, seated, [header, tabs, seated], **QUIET)
         chosen = [compare.result, audit.results]
         seated.change(drawn, chosen, [*inspect.drawn, *forget.drawn, *compare.drawn, *audit.drawn], **QUIET)
         linked = [tabs, *unlearn.view, *chosen, export.result, *runs.view]
-        demo.load(opened, links.search, [inspect.model, panel.turned, *linked], js=HERE, **QUIET)
+        here = [links.search, links.window]
+        demo.load(opened, here, [inspect.model, panel.turned, back, *linked], js=HERE, **QUIET)
+        held = [*inspect.drawn, *forget.own.drawn, *forget.own.bank.drawn, forget.panel, *compare.drawn]
+        back.change(returned, None, held, **QUIET)
         demo.load(forget.kept, None, forget.recalled, **QUIET)
 
         api.offer(studio)

@@ -62,7 +62,7 @@ class ForgetPage:
                     )
         with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
-        self.last, self.before = gr.State([]), gr.State([])
+        self.last, self.before = gr.State(), gr.State([])
         self.recalled = gr.JSON(visible=False)
         self.drawn = [
             self.last,
@@ -86,13 +86,18 @@ class ForgetPage:
         """The people whom the session's model knows, those marked who were before; no request of one's own is begun."""
         cards = self.studio.collection.subjects()
         return {
-            self.last: [],  # of the model before
+            self.last: None,  # those were of the model before
             self.nobody: gr.HTML(visible=not cards),
             self.people: gr.Column(visible=bool(cards)),
             self.marked: other_cards(cards, self.kept(request), many=True, heading=HEADING),
             self.panel: gr.Accordion(open=not cards),
             **self.own.turned(request),
         }
+
+    def returned(self, request: gr.Request) -> dict[Any, Any]:
+        """The request that was being put together before the window was reloaded, opened where there is something of it."""
+        own = self.own.returned(request)
+        return {**own, self.panel: gr.Accordion(open=self.own.begun(request) or not self.studio.collection.subjects())}
 
     def take(self, request: gr.Request) -> dict[Any, Any]:
         """The answer on the page Inspect as part of a request of one's own. Raises BadRequest, Gone."""
@@ -108,12 +113,14 @@ class ForgetPage:
         return marked
 
     @plainly
-    def _changed(self, marked: list[str], last: list[str], request: gr.Request) -> Any:
+    def _changed(self, marked: list[str], last: list[str] | None, request: gr.Request) -> Any:
         """What is marked now; where less is marked than was, that can be undone."""
+        if marked == last:  # a page may say a change twice, and the second time there would be nothing to undo
+            return gr.skip()
         summary = self._summary(marked)
         self.studio.marks.put(visitor_of(request), self.studio.seat.choice, marked)
-        some, fewer = gr.Button(interactive=bool(marked)), bool(set(last) - set(marked))
-        return summary, some, some, gr.Button(visible=fewer), marked, last if fewer else []
+        some, fewer = gr.Button(interactive=bool(marked)), bool(set(last or ()) - set(marked))
+        return summary, some, some, gr.Button(visible=fewer), marked, (last or []) if fewer else []
 
     @staticmethod
     def _undo(before: list[str]) -> list[str]:

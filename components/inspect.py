@@ -138,9 +138,10 @@ class InspectPage:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    def load(self, request: gr.Request) -> Any:
-        """Give a new browser session the example that the page opens with, and the models there are."""
-        if self.start is not None:
+    def load(self, request: gr.Request, returned: bool) -> Any:
+        """Give a new browser session the example that the page opens with, unless it holds something, and the models there
+        are."""
+        if self.start is not None and not returned:
             self.studio.desk.put(request.session_hash, "looked", replace(self.start, maps=Maps()))
         return self.refresh(ORIGINAL)
 
@@ -168,6 +169,17 @@ class InspectPage:
             **self.boxing.redraw(None, False),
             **self._drawn(None, EVERYTHING, True),
         }
+
+    def returned(self, request: gr.Request) -> dict[Any, Any]:
+        """What the window showed before it was reloaded."""
+        cards, looked = self.studio.collection.cards(), self.studio.desk.find(request.session_hash, "looked", Looked)
+        shown = [] if looked is None or looked.shown.ref == UPLOAD else [looked.shown.ref]
+        frame = {self.picker: other_cards(cards, shown, many=False, heading=HEADING)}
+        if looked is None:
+            return frame
+        choice = EVERYTHING.of(looked)
+        about = {**self._about(looked, choice, True), **self.boxing.redraw(looked, False)}
+        return {**frame, self.model: self.refresh(looked.model), **about}
 
     @plainly
     def refresh(self, chosen: str | None) -> Any:
@@ -238,16 +250,21 @@ class InspectPage:
         choice = replace(choice, words=(), place=None, kind=kind).of(looked)
         deque(prepare(vlm, looked, choice), maxlen=0)
         desk.put(request.session_hash, "looked", looked)
+        again = before is not None and before.shown is shown
+        return {**self._about(looked, choice, opened), **self.boxing.redraw(looked, again)}
+
+    def _about(self, looked: Looked, choice: Choice, opened: bool) -> dict[Any, Any]:
+        """Everything about an answer but for a region that is marked."""
+        shown = looked.shown
         return {
             self.title: answers.title(shown),
             self.suggestions: answers.suggestions(looked),
-            self.question: question,
+            self.question: looked.question,
             self.answer: answers.said(looked),
             self.another: gr.Button(interactive=shown.ref != UPLOAD),
             self.this: gr.Button(interactive=answers.can_mark(looked)),
             self.forget: gr.Button(interactive=answers.can_forget(looked)),
             self.about: gr.HTML(html.note(self.studio.collection.about), visible=shown.ref == UPLOAD),
-            **self.boxing.redraw(looked, before is not None and before.shown is shown),
             **self._drawn(looked, choice, opened),
         }
 

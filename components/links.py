@@ -20,8 +20,14 @@ LONGEST = 200
 QUOTED = 40
 """Characters of a wrong id that are said again."""
 
-HERE = "() => [location.search]"
-"""What the address says when a page is opened. Gradio keeps the word `page` for itself."""
+HERE = """() => {
+  const known = sessionStorage.getItem('window');
+  const word = known ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(36)).join('');
+  sessionStorage.setItem('window', word);
+  return [location.search, word];
+}"""
+"""What the address says when a page is opened, and the random word of this window, which outlives a reload of it. In the
+address, Gradio keeps the word `page` for itself."""
 
 FOLLOW = """(...chosen) => {
   const tabs = [...document.querySelectorAll('#steps > .tab-wrapper [role=tab]')];
@@ -60,7 +66,7 @@ class Links:
 
     def __init__(self, tabs: gr.Tabs, runs: Mapping[str, tuple[Callable[[str], dict[Any, Any]], Any]]) -> None:
         self.tabs, self.runs = tabs, runs
-        self.search = gr.Textbox(visible=False)
+        self.search, self.window = gr.Textbox(visible=False), gr.Textbox(visible=False)
         chosen = [element for _, element in runs.values()]
         changes = [tabs.change, *(element.change for element in chosen)]
         gr.on(changes, None, chosen, None, js=FOLLOW % list(runs), api_visibility="private")

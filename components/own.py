@@ -169,6 +169,10 @@ class OwnRequest:
         self.studio.desk.put(request.session_hash, "known", None)
         return self._shown(Draft(), request) | self.bank.turned(request)
 
+    def returned(self, request: gr.Request) -> dict[Any, Any]:
+        """The panel as it was before the window was reloaded."""
+        return self._shown(self._draft(request), request) | self.bank.returned(request)
+
     # -- events -------------------------------------------------------------------------------------------------------
 
     @plainly
@@ -368,6 +372,11 @@ class OwnRequest:
 
     def _draft(self, request: gr.Request) -> Draft:
         return self.studio.desk.find(request.session_hash, "draft", Draft) or Draft()
+
+    def begun(self, request: gr.Request) -> bool:
+        """Whether there is a picture, or a line, of a request."""
+        draft = self._draft(request)
+        return bool(draft.pictures or draft.lines)
 
     def _known(self, request: gr.Request) -> tuple[str, Known | None]:
         return self.studio.desk.find(request.session_hash, "known", tuple) or ("", None)

@@ -140,12 +140,16 @@ class RunsPage:
 
     @plainly
     def _tick(self, words: str, stands: str, count: int, chosen: str, seen: str, drawn: int) -> Any:
-        """What changed since the last look."""
+        """What changed since the last look. What was chosen while this one looked stays chosen."""
         listed = self._listed(words, stands, count, chosen)
-        try:
-            live = self._live(chosen, seen)
-        except RunDamaged:  # said once, when it was chosen; not at every look
-            live = self._nothing()
+        live: dict[Any, Any] = {}
+        if chosen or seen:
+            try:
+                live = self._live(chosen, seen)
+            except RunDamaged:  # said once, when it was chosen; not at every look
+                live = self._nothing()
+        if live.get(self.chosen) == chosen:
+            del live[self.chosen]
         return {**({} if listed[self.drawn] == drawn else listed), **live, **self.others.look()}
 
     @plainly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -57,6 +58,15 @@ class Desk:
             return self.get(session, name, kind)
         except Gone:
             return None
+
+    def copy(self, session: str, other: str, names: Collection[str]) -> bool:
+        """Give another session what a session holds under these names, too; whether there was anything."""
+        with self._lock:
+            found = {name: thing for name, thing in self._drawers.get(session, {}).items() if name in names}
+            if found:
+                self._drawers.setdefault(other, {}).update(found)
+                self._drawers.move_to_end(other)
+        return bool(found)
 
     def clear(self, session: str | None) -> None:
         """Forget everything that a session holds."""

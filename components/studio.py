@@ -16,6 +16,7 @@ from components.doors.blocks import ONLY_OPERATORS
 from components.doors.roles import is_operator
 from components.gallery import Collection
 from components.marks import Marks
+from components.returning import Returning
 from components.seats import Seat, Seats
 from components.session import Desk
 from components.texts import moment, people
@@ -62,6 +63,7 @@ class Studio:
     def __init__(self, seats: Seats, workspace: Path, trackers: Sequence[str] = ()) -> None:
         self.seats = seats
         self.desk, self.marks = Desk(), Marks()
+        self.returning = Returning(self.desk)
         self.workspace = Workspace(workspace)
         self.worker = Worker(self.workspace, trackers=check_trackers(trackers))
         self.comparisons = Comparisons()
@@ -122,7 +124,7 @@ class Studio:
 
     def leave(self, session: str | None) -> None:
         """A session is over."""
-        self.desk.clear(session)
+        self.returning.left(str(session))
         self.seats.leave(session)
 
     # -- results ------------------------------------------------------------------------------------------------------

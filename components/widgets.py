@@ -15,7 +15,8 @@ import gradio as gr
 from components.gallery import Card
 from components.html import data_uri
 
-# A re-render replaces the markup, and with it the element that had the focus: it is given back to its successor.
+# A re-render replaces the markup, and with it the element that had the focus: it is given back to its successor. What was
+# unfolded is unfolded again.
 _KEEP_FOCUS = """
 const again = key => { const b = key && element.querySelector(`[data-pick="${CSS.escape(key)}"]`); if (b) b.focus({preventScroll: true}); };
 """
@@ -24,11 +25,19 @@ _PICK = (
     _KEEP_FOCUS
     + """
 let last = null;
+const unfolded = new Set();
+const name = d => `${d.parentElement.querySelector('[data-pick]')?.dataset.pick} ${d.querySelector('summary')?.textContent}`;
+element.addEventListener('toggle', e => {
+  if (e.target.isConnected) e.target.open ? unfolded.add(name(e.target)) : unfolded.delete(name(e.target));
+}, true);
 element.addEventListener('click', e => {
   const b = e.target.closest('[data-pick]');
   if (b) { last = b.dataset.pick; trigger('select', {pick: last, more: e.ctrlKey || e.metaKey || e.shiftKey}); }
 });
-watch('value', () => { if (document.activeElement === document.body) again(last); });
+watch('value', () => {
+  element.querySelectorAll('details').forEach(d => { if (unfolded.has(name(d))) d.open = true; });
+  if (document.activeElement === document.body) again(last);
+});
 """
 )
 

@@ -27,6 +27,9 @@ NOBODY = ""
 FIRST = "Press Compare first."
 BEGIN = "Choose a result and press Compare: the same questions are asked before and after."
 
+_BEGUN = "() => [{__type__: 'update', interactive: false}, {__type__: 'update', visible: true}]"
+"""What can be pressed from the click on, also while somebody else's comparison is waited for."""
+
 _SAVE_CHART = """() => {
   const chart = document.querySelector('#%s .js-plotly-plot');
   if (chart) window.Plotly.downloadImage(chart, {format: 'png', filename: '%s', width: chart.clientWidth, height: chart.clientHeight, scale: 2});
@@ -130,6 +133,7 @@ class ComparePage:
         once: Any = {"concurrency_id": "compare", "concurrency_limit": 1}
         # Who waits for somebody else's sees the place in the queue.
         place: Any = {**quiet, "show_progress": "minimal", "show_progress_on": self.progress}
+        event(None, None, [self.start, self.cancel], js=_BEGUN, **quiet)
         begin = event(self._run, self.asked, self.told, **place, **once)
         self.cancel.click(self._cancelled, None, self.told, cancels=[begin], queue=False, **quiet)
 
@@ -209,14 +213,25 @@ class ComparePage:
             raise
         done = Done(sides, found, lines_of(found))
         self.studio.desk.put(request.session_hash, "comparison", done)
-        yield {
-            **ready,
+        yield {**ready, **self._told(done)}
+
+    def _told(self, done: Done) -> dict[Any, Any]:
+        return {
             self.progress: self._verdict(done),
-            self.summary: tables.summary(found),
-            self.bars: figures.bars(found),
-            self.scatter: figures.scatter(points(self.studio, sides)),
+            self.summary: tables.summary(done.comparison),
+            self.bars: figures.bars(done.comparison),
+            self.scatter: figures.scatter(points(self.studio, done.sides)),
             **self.listing.show(done),
         }
+
+    def returned(self, request: gr.Request) -> dict[Any, Any]:
+        """The comparison that there was before the window was reloaded, if there was one."""
+        done = self.studio.desk.find(request.session_hash, "comparison", Done)
+        if done is None:
+            return {}
+        sides = done.sides
+        chosen = {self.result: self.refresh(sides.a), self.other: self._others(sides.b), self.gold: sides.folder}
+        return {**chosen, self.about: gr.Dropdown(value=list(sides.about)), **self._told(done)}
 
     def _answers(self, sides: Sides, thorough: bool) -> Generator[Any, None, Comparison]:
         """What all models say; shows how far it is meanwhile. Raises Stopped if an operator ended it, and others."""

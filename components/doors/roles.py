@@ -15,7 +15,7 @@ from components.doors.visits import Visitor
 from unlearn_core.accounts import Role
 
 _VIEWER = """
-build.build.<lambda> build.build.turned build.build.drawn build.build.opened build.build.left build.build.taken
+build.build.<lambda> build.build.turned build.build.drawn build.build.opened build.build.returned build.build.left build.build.taken
 inspect.InspectPage._pick inspect.InspectPage._bring inspect.InspectPage._another inspect.InspectPage._suggested
 inspect.InspectPage._ask inspect.InspectPage.mark inspect.InspectPage.refresh inspect.InspectPage._brought
 mapping.Mapping._word mapping.Mapping._head mapping.Mapping._note mapping.Mapping._place mapping.Mapping._kind

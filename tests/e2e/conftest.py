@@ -1,11 +1,12 @@
 """The studio as its own process, and a real browser. Each server has its port, workspace and home.
 
-Servers end with the tests of their file, so that what comes next has the cores to itself.
+Servers that work end with the tests of their file, so that what comes next has the cores to itself.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
 def server(serve: Callable[[], Server]) -> Server:
     """The studio that the tests of a file share."""
     return serve()
+
+
+@pytest.fixture(scope="session")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("lasting"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def quiet(lasting: Server) -> Server:
+    """A studio that begins nothing of length and is never stopped: files of tests share it, each with an empty workspace."""
+    for path in lasting.workspace.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return lasting
 
 
 @pytest.fixture(scope="session")

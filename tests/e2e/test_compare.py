@@ -44,16 +44,16 @@ def broken(split: Split, probe: Probe) -> tuple[str, float]:
 
 
 @pytest.fixture(scope="module")
-def compared(server: Server) -> Server:
+def compared(quiet: Server) -> Server:
     """A workspace with two runs about the same person: A leaks one fact, B says nothing of use any more."""
     vlm, request = VLM.load(MODEL, device="cpu"), request_about("p07")
     suite = quick_suite(request)
-    b, a = (store(server.workspace, request, vlm, title) for title in ("Broken", "Leaky"))
+    b, a = (store(quiet.workspace, request, vlm, title) for title in ("Broken", "Leaky"))
     write_down(a, suite, "before", vlm, knows)
     write_down(a, suite, "after", vlm, leaks_once)
     write_down(a, suite, "retain-only", VLM.load(RETAIN_ONLY, device="cpu"), forgot)
     write_down(b, suite, "after", vlm, broken)
-    return server
+    return quiet
 
 
 def choose(page: Page, element: str, option: str) -> None:

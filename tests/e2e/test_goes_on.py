@@ -18,7 +18,7 @@ from unlearn_core.methods.options import from_values
 from unlearn_core.methods.saving import TENSORS
 from unlearn_core.runs import Run, RunState, Workspace
 
-STEPS = 100
+STEPS = 40
 """Enough that a run can be paused on the way."""
 FIT = 300_000.0
 """Milliseconds for a fit; on two idle cores it takes seconds."""

@@ -30,9 +30,9 @@ def goes_on(page: Page, who: str) -> None:
 
 
 def test_a_picture_of_a_hundred_megapixels_and_an_empty_question(
-    server: Server, visit: Callable[..., Page], tmp_path: Path
+    quiet: Server, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     huge = tmp_path / "huge.png"
     Image.new("1", (10_000, 10_000)).save(huge)
     upload(page, "#inspect-upload", huge)
@@ -64,12 +64,12 @@ def changed(bundle: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
 
 
 def test_bundles_that_do_not_fit_are_refused_and_one_that_does_is_taken(
-    server: Server, visit: Callable[..., Page], bundle: Path
+    quiet: Server, visit: Callable[..., Page], bundle: Path
 ) -> None:
     def of_another_model(data: bytes) -> bytes:
         return json.dumps({**json.loads(data), "base": HOSTILE, "fingerprint": "0" * 64}).encode()
 
-    page = visit(server.url)
+    page = visit(quiet.url)
     turn_to(page, "Export")
     page.locator("#import-upload").wait_for()
     upload(page, "#import-upload", changed(bundle, "manifest.json", of_another_model))

@@ -11,9 +11,9 @@ from tests.e2e.driving import Server, turn_to
 PAGES = ("Inspect", "Forget", "Unlearn", "Compare", "Export")
 
 
-def test_no_page_scrolls_sideways(server: Server, visit: Callable[..., Page]) -> None:
+def test_no_page_scrolls_sideways(quiet: Server, visit: Callable[..., Page]) -> None:
     """Opened on a phone, which then becomes a screen, narrow and wide."""
-    page = visit(server.url, 390, 844)
+    page = visit(quiet.url, 390, 844)
     for width in (390, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 844})
         for name in PAGES:
@@ -22,8 +22,8 @@ def test_no_page_scrolls_sideways(server: Server, visit: Callable[..., Page]) ->
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name}, {width}"
 
 
-def test_people_can_be_marked_with_the_keyboard(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_people_can_be_marked_with_the_keyboard(quiet: Server, visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     turn_to(page, "Forget")
     card = page.locator("#forget-picker [data-pick='p01']")
     card.focus()

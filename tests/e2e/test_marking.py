@@ -24,9 +24,9 @@ def edges(page: Page) -> list[float]:
 
 
 def test_a_picture_that_cannot_be_read_leaves_all_cards_and_the_next_one_is_shown(
-    server: Server, visit: Callable[..., Page], tmp_path: Path
+    quiet: Server, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     cards = page.locator("#inspect-picker .card")
     count = cards.count()
     bad, good = tmp_path / "bad.png", tmp_path / "good.png"
@@ -44,9 +44,9 @@ def test_a_picture_that_cannot_be_read_leaves_all_cards_and_the_next_one_is_show
 
 
 def test_an_answer_is_marked_with_a_region_by_hand_by_key_and_by_number(
-    server: Server, visit: Callable[..., Page]
+    quiet: Server, visit: Callable[..., Page]
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     answer = page.locator("#inspect-answer .said").inner_text()
     page.locator("#inspect-this").click()
     stage = page.locator("#own-stage .stage")
@@ -74,15 +74,15 @@ def test_an_answer_is_marked_with_a_region_by_hand_by_key_and_by_number(
     expect(page.locator("#forget-summary")).to_contain_text("1 answer about pictures of 1 person")
     expect(page.locator("#own-report")).to_contain_text("The model knows all 1")
     expect(page.locator("#forget-picker .card")).to_have_count(world.PEOPLE)
-    shelf = Shelf(server.workspace / "requests")
+    shelf = Shelf(quiet.workspace / "requests")
     request = shelf.load(shelf.saved()[0].id)
     assert [(e.answer, e.region and e.region.x0) for e in request.forget] == [(answer, 0.25)]
 
 
 def test_a_region_is_drawn_with_a_finger_on_inspect_and_goes_with_the_answer(
-    server: Server, visit: Callable[..., Page]
+    quiet: Server, visit: Callable[..., Page]
 ) -> None:
-    page = visit(server.url, 390, 844)
+    page = visit(quiet.url, 390, 844)
     page.locator("#inspect-box").click()
     stage = page.locator("#inspect-part-stage .stage")
     stage.scroll_into_view_if_needed()
@@ -110,9 +110,9 @@ def finger(page: Page, box: Any, start: tuple[float, float], end: tuple[float, f
 
 
 def test_what_the_model_does_not_know_cannot_be_used_and_the_page_stays(
-    server: Server, visit: Callable[..., Page], tmp_path: Path
+    quiet: Server, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     turn_to(page, "Forget")
     page.locator("#own > button").click()
     with zipfile.ZipFile(tmp_path / "stranger.zip", "w") as archive:

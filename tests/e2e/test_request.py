@@ -31,8 +31,8 @@ def zipped(path: Path) -> Path:
     return path
 
 
-def test_a_request_from_a_file_can_be_used(server: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
-    page = visit(server.url)
+def test_a_request_from_a_file_can_be_used(quiet: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit(quiet.url)
     turn_to(page, "Forget")
     page.locator("#own > button").click()
     upload(page, "#own-file", zipped(tmp_path / "people.zip"))
@@ -48,10 +48,8 @@ def test_a_request_from_a_file_can_be_used(server: Server, visit: Callable[..., 
     assert page.evaluate("window.hacked") is None
 
 
-def test_a_file_that_is_no_request_gets_one_sentence(
-    server: Server, visit: Callable[..., Page], tmp_path: Path
-) -> None:
-    page = visit(server.url)
+def test_a_file_that_is_no_request_gets_one_sentence(quiet: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit(quiet.url)
     turn_to(page, "Forget")
     page.locator("#own > button").click()
     wrong = tmp_path / "people.jsonl"

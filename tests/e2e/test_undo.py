@@ -20,14 +20,14 @@ TITLE = f"Forget {world.person(WHO).name}"
 
 
 @pytest.fixture(scope="module")
-def kept(server: Server) -> list[Run]:
+def kept(quiet: Server) -> list[Run]:
     """Two finished runs, the older one first."""
     vlm = VLM.load(MODEL, device="cpu")
-    return [store(server.workspace, request_about(WHO), vlm, title) for title in (TITLE, "Another one")]
+    return [store(quiet.workspace, request_about(WHO), vlm, title) for title in (TITLE, "Another one")]
 
 
-def test_marks_come_back(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_marks_come_back(quiet: Server, visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     mark(page, "p01", "p02", "p03")
     expect(page.locator("#forget-undo")).to_be_hidden()
     chosen = page.locator("#forget-picker [aria-checked=true]")
@@ -39,8 +39,8 @@ def test_marks_come_back(server: Server, visit: Callable[..., Page]) -> None:
         expect(page.locator("#forget-summary")).to_contain_text("3 people")
 
 
-def test_a_deleted_run_comes_back(server: Server, kept: list[Run], visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_a_deleted_run_comes_back(quiet: Server, kept: list[Run], visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     turn_to(page, "Runs")
     row = page.locator("#runs-table tr", has_text=TITLE)
     row.get_by_role("button").click()
@@ -48,17 +48,17 @@ def test_a_deleted_run_comes_back(server: Server, kept: list[Run], visit: Callab
     page.locator("#runs-delete").filter(has_text="Delete it").click()
     expect(row).to_have_count(0)
     expect(page.locator("#runs-deleted")).to_contain_text("gone for good")
-    assert kept[0].id not in Workspace(server.workspace).ids()
+    assert kept[0].id not in Workspace(quiet.workspace).ids()
     page.locator("#runs-undo").click()
     expect(row).to_have_count(1)
     expect(page.locator("#runs-one")).to_be_visible()
     expect(page.locator("#runs-undo")).to_be_hidden()
-    assert kept[0].id in Workspace(server.workspace).ids()
+    assert kept[0].id in Workspace(quiet.workspace).ids()
 
 
-def test_a_deleted_request_comes_back_and_is_no_longer_marked(server: Server, visit: Callable[..., Page]) -> None:
-    shelf = Shelf(server.workspace / "requests")
-    page = visit(server.url)
+def test_a_deleted_request_comes_back_and_is_no_longer_marked(quiet: Server, visit: Callable[..., Page]) -> None:
+    shelf = Shelf(quiet.workspace / "requests")
+    page = visit(quiet.url)
     name = "Private facts of <b>somebody</b>"
     shelf.save(replace(request_about(WHO), name=name))
     turn_to(page, "Forget")

@@ -143,13 +143,17 @@ def test_a_question_that_waits_says_its_place(
     expect(page.locator("#inspect-answer .said")).to_be_visible()
 
 
-def test_a_comparison_that_waits_says_its_place_and_an_operator_can_stop_what_is_before_it(
+def test_a_comparison_that_waits_says_its_place_can_be_cancelled_and_an_operator_can_stop_what_is_before_it(
     place: Place, endless: Event, visit: Callable[..., Page]
 ) -> None:
     vera, otto = visit(place.url, who="vera"), visit(place.url, who="otto")
     compare(vera)
     expect(vera.locator("#compare-progress")).to_contain_text("1 of 40 answers")
     compare(otto)
+    expect_place(otto.locator("#compare-progress"), "queue: 1/1")
+    otto.locator("#compare-cancel").click()
+    expect(otto.locator("#compare-progress")).to_contain_text("Cancelled")
+    otto.locator("#compare-start").click()
     expect_place(otto.locator("#compare-progress"), "queue: 1/1")
 
     turn_to(vera, "Runs")

@@ -16,11 +16,12 @@ from benchmarks.visitor import API, Visitor
 from components.comparing.page import NOBODY
 from components.studio import ORIGINAL, RUN
 from tests.e2e.driving import MODEL, Server
-from tests.e2e.stored import request_about, store
+from tests.e2e.stored import quick_suite, request_about, store, write_down
 from tests.unit.tiny_method import until
 from unlearn_core.comparison import standing
 from unlearn_core.runs import Run, RunState
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.presets import RETAIN_ONLY
 
 PLANTED = b"planted-half-upload"
 WAITED = 120
@@ -28,10 +29,13 @@ WAITED = 120
 
 
 class Studio:
-    """The same home and workspace, through however many starts."""
+    """The same home and workspace, through however many starts. A comparison has only the model before to ask yet."""
 
     def __init__(self, home: Path) -> None:
-        self.run: Run = store(home / "workspace", request_about("p07"), VLM.load(MODEL, device="cpu"), "Forget p07")
+        vlm, request = VLM.load(MODEL, device="cpu"), request_about("p07")
+        self.run: Run = store(home / "workspace", request, vlm, "Forget p07")
+        for name, model in (("after", vlm), ("retain-only", VLM.load(RETAIN_ONLY, device="cpu"))):
+            write_down(self.run, quick_suite(request), name, model, lambda _, probe: (probe.truth, -0.1))
         self.ref = RUN + self.run.id
         self.server = Server(home)
 
@@ -78,7 +82,6 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(studio: Studio) -> N
     assert visitor.warnings == []
     assert standing(studio.run) is not None, "the comparison came to its end"
     assert path.read_bytes().startswith(whole)
-    assert studio.kept("after-*.jsonl") is not None
 
 
 def test_attacks_that_were_done_before_a_kill_are_there_and_others_go_again(studio: Studio) -> None:

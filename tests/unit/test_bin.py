@@ -56,7 +56,7 @@ def test_a_disk_that_refuses_when_the_time_is_over_is_asked_again(
     run = stored(studio, picture)
     monkeypatch.setattr("threading.Timer.start", lambda timer: timers.append(timer))
     with gr.Blocks():
-        Bin(studio, "test").discard(run.id)
+        Bin(studio, "test", studio.workspace, "run").discard(run.id)
     (discarded,) = kept(tmp_path)
     os.utime(tmp_path / discarded, (0, 0))
     with monkeypatch.context() as patch:
