@@ -171,7 +171,7 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
         demo.load(opened, here, [inspect.model, panel.turned, back, *linked], js=HERE, **QUIET)
         held = [*inspect.drawn, *forget.own.drawn, *forget.own.bank.drawn, forget.panel, *compare.drawn]
         back.change(returned, None, held, **QUIET)
-        demo.load(forget.kept, None, forget.recalled, **QUIET)
+        demo.load(forget.recall, None, forget.recalled, **QUIET)
 
         api.offer(studio)
 

@@ -20,6 +20,13 @@ from unlearn_core.vlm.errors import StudioError
 HEADING = "People who can be forgotten"
 RECALL = "(kept, marked) => [marked.length ? marked : kept]"
 """Marks of before a reload, unless somebody was faster and has marked others already."""
+REMEMBER = """(marked, last, before) => {
+  const was = last ?? [], same = JSON.stringify(marked) === JSON.stringify(was);
+  const fewer = was.some(who => !marked.includes(who));
+  const back = same ? before ?? [] : fewer ? was : [];
+  return [marked, back, {__type__: 'update', visible: back.length > 0}];
+}"""
+"""What can be undone: where less is marked than was, what was before. In the browser, so that no change is lost or overtaken."""
 NOBODY = "This model comes without a collection of people. Bring your own pictures below."
 
 
@@ -62,8 +69,7 @@ class ForgetPage:
                     )
         with gr.Accordion("Your own pictures, or a file", open=not cards, elem_id="own") as self.panel:
             self.own = OwnRequest(studio, self.marked)
-        self.last, self.before = gr.State(), gr.State([])
-        self.recalled = gr.JSON(visible=False)
+        self.last, self.before, self.recalled = (gr.JSON(visible=False) for _ in range(3))
         self.drawn = [
             self.last,
             self.nobody,
@@ -74,13 +80,12 @@ class ForgetPage:
             *self.own.bank.drawn,
         ]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
-        out = [self.summary, self.clear, self.onward, self.undo, self.last, self.before]
-        # Each change, one after another: of two quick ones, the server would else see the second alone, and nothing to undo.
-        turns: Any = {"trigger_mode": "multiple", "concurrency_id": "marks", "concurrency_limit": 1}
-        self.marked.change(self._changed, [self.marked, self.last], out, **turns, **quiet)
+        self.marked.change(self._changed, self.marked, [self.summary, self.clear, self.onward], **quiet)
+        undoing = [self.last, self.before, self.undo]
+        self.marked.change(None, [self.marked, self.last, self.before], undoing, js=REMEMBER, **quiet)
         self.recalled.change(None, [self.recalled, self.marked], self.marked, js=RECALL, **quiet)
         self.clear.click(list, None, self.marked, **quiet)
-        self.undo.click(self._undo, self.before, self.marked, **quiet)
+        self.undo.click(None, self.before, self.marked, js="before => [before]", **quiet)
 
     def turned(self, request: gr.Request) -> dict[Any, Any]:
         """The people whom the session's model knows, those marked who were before; no request of one's own is begun."""
@@ -112,19 +117,16 @@ class ForgetPage:
             return []
         return marked
 
-    @plainly
-    def _changed(self, marked: list[str], last: list[str] | None, request: gr.Request) -> Any:
-        """What is marked now; where less is marked than was, that can be undone."""
-        if marked == last:  # a page may say a change twice, and the second time there would be nothing to undo
-            return gr.skip()
-        summary = self._summary(marked)
-        self.studio.marks.put(visitor_of(request), self.studio.seat.choice, marked)
-        some, fewer = gr.Button(interactive=bool(marked)), bool(set(last or ()) - set(marked))
-        return summary, some, some, gr.Button(visible=fewer), marked, (last or []) if fewer else []
+    def recall(self, request: gr.Request) -> Any:
+        """What is marked when a page is opened: nothing is touched where nothing was, since somebody may be marking already."""
+        return self.kept(request) or gr.skip()
 
-    @staticmethod
-    def _undo(before: list[str]) -> list[str]:
-        return before
+    @plainly
+    def _changed(self, marked: list[str], request: gr.Request) -> Any:
+        """What is marked now, and what that means."""
+        summary, some = self._summary(marked), gr.Button(interactive=bool(marked))
+        self.studio.marks.put(visitor_of(request), self.studio.seat.choice, marked)
+        return summary, some, some
 
     def _summary(self, marked: list[str]) -> str:
         """What will be forgotten and what stays, as two panels."""

@@ -23,7 +23,7 @@ mapping.Mapping._layers mapping.Mapping._heads mapping.Mapping._check mapping.Ma
 bank.BankPanel._reword bank.BankPanel._bring bank.BankPanel._again
 boxing.Boxing._open boxing.Boxing._drag boxing.Boxing._write boxing.Boxing._whole boxing.Boxing.wire.<lambda>
 deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
-forget.ForgetPage._changed forget.ForgetPage._undo forget.ForgetPage.kept builtins.list
+forget.ForgetPage._changed forget.ForgetPage.recall builtins.list
 own.OwnRequest._add own.OwnRequest._open own.OwnRequest._edit own.OwnRequest._mark
 own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
 own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda> own.OwnRequest._left own.OwnRequest.relist

@@ -35,9 +35,18 @@ def test_a_reloaded_page_finds_its_run_and_can_cancel_it(server: Server, visit: 
     expect(page.locator("#unlearn-progress")).not_to_contain_text("cancelled")
 
 
-def test_an_option_out_of_range_is_refused_with_its_range(server: Server, visit: Callable[..., Page]) -> None:
+def test_an_option_out_of_range_is_refused_and_the_baselines_stay_unfolded(
+    server: Server, visit: Callable[..., Page]
+) -> None:
     page = visit(server.url)
     mark(page, "p03")
+    turn_to(page, "Unlearn")
+    baselines = page.locator("#unlearn-methods .baselines")
+    baselines.locator("summary").first.click()
+    for method in ("gd", "cvf"):
+        page.locator(f"#unlearn-methods [data-pick='{method}']").click()
+        expect(page.locator(f"#unlearn-methods [data-pick='{method}']")).to_have_attribute("aria-checked", "true")
+    expect(baselines).to_have_attribute("open", "")
     start(page, "cagul", 0)
     expect(page.get_by_test_id("toast-body").last).to_contain_text("Steps: 0 is outside the range from 1 to 5000.")
     expect(page.locator("#unlearn-start")).to_be_enabled()
