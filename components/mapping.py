@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ import gradio as gr
 from components import answers, figures, html
 from components.handlers import plainly
 from components.looking import EVERYTHING, KINDS, Choice, Looked, name_of, prepare, tokens_of, values
-from components.studio import IN_ORDER, Studio
+from components.studio import Studio
 from components.widgets import adds, clickable, picked
 from unlearn_core.attention import Scorer, faithfulness
 from unlearn_core.vlm import Tile
@@ -20,6 +21,9 @@ from unlearn_core.vlm.errors import BadRequest
 
 _WORK: Any = {"concurrency_id": "maps", "concurrency_limit": 1}
 """For events that take many passes of a model."""
+
+STOP = "stop of a map"
+"""Name of what ends the work on a map."""
 
 _ON_MAP = """
 const arrows = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'];
@@ -103,18 +107,16 @@ class Mapping:
         opened, *out = more
         drawn: Any = {"outputs": [*self.drawn, *out], "show_progress": "hidden", "api_visibility": "private", **_WORK}
         seen = [self.choice, opened]
-        events: list[Any] = [
-            words.select(self._word, seen, **drawn),
-            heads.select(self._head, seen, **drawn),
-            self.note.select(self._note, seen, **drawn),
-            self.bridge.select(self._place, seen, **drawn),
-            self.kind.input(self._kind, [*seen, self.kind], **drawn),
-            self.layers.input(self._layers, [*seen, self.layers], **drawn),
-            self.heads.input(self._heads, [*seen, self.heads], **drawn),
-        ]
-        checks: Any = {"show_progress": "hidden", "api_visibility": "private", **_WORK}
-        events.append(self.check.click(self._check, self.choice, self._checked, **checks))
-        self.stop.click(self._stopped, seen, cancels=events, **{**drawn, **IN_ORDER})
+        words.select(self._word, seen, **drawn)
+        heads.select(self._head, seen, **drawn)
+        self.note.select(self._note, seen, **drawn)
+        self.bridge.select(self._place, seen, **drawn)
+        self.kind.select(self._kind, [*seen, self.kind], **drawn)  # `input` also comes when the focus leaves
+        self.layers.input(self._layers, [*seen, self.layers], **drawn)
+        self.heads.input(self._heads, [*seen, self.heads], **drawn)
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        self.check.click(self._check, self.choice, self._checked, **quiet, **_WORK)
+        self.stop.click(self._stop, None, None, queue=False, **quiet)
 
     # -- what is drawn ------------------------------------------------------------------------------------------------
 
@@ -141,13 +143,16 @@ class Mapping:
             choices=answers.choices(what, count), value=[str(i) for i in chosen], interactive=KINDS[kind].heads
         )
 
-    def _choose(self, request: gr.Request, opened: bool, choice: Choice) -> Iterator[Any]:
-        """Make what the choice needs, telling how far it is, and draw it."""
-        looked = self.looked(request)
+    def _choose(self, request: gr.Request, opened: bool, before: Choice, choice: Choice) -> Iterator[Any]:
+        """Make what the choice needs, telling how far it is, and draw it; once stopped, the one before."""
+        looked, stop = self.looked(request), self._stoppable(request)
         choice = choice.of(looked)
         if name_of(choice) is not None and looked.rows is None:
             raise BadRequest("There is no map of this answer: there was no picture to look at, or nothing was said.")
         for done, total in prepare(self.studio.model(looked.model), looked, choice):
+            if stop.is_set():
+                yield self._redraw(looked, before, opened)
+                return
             yield {
                 self.note: html.working(f"{KINDS[choice.kind].label}: {done} of {total}"),
                 self.stop: gr.Button(visible=True),
@@ -159,50 +164,62 @@ class Mapping:
 
     @plainly
     def _word(self, choice: Choice, opened: bool, request: gr.Request, event: gr.EventData) -> Any:
-        yield from self._choose(request, opened, answers.pick_word(choice, picked(event), adds(event)))
+        yield from self._choose(request, opened, choice, answers.pick_word(choice, picked(event), adds(event)))
 
     @plainly
     def _head(self, choice: Choice, opened: bool, request: gr.Request, event: gr.EventData) -> Any:
-        yield from self._choose(request, opened, answers.pick_head(choice, picked(event)))
+        yield from self._choose(request, opened, choice, answers.pick_head(choice, picked(event)))
 
     @plainly
     def _note(self, choice: Choice, opened: bool, request: gr.Request, event: gr.EventData) -> Any:
         key = picked(event)
         if key == answers.SINKS:
-            yield from self._choose(request, opened, replace(choice, hide=not choice.hide))
+            yield from self._choose(request, opened, choice, replace(choice, hide=not choice.hide))
         else:
-            yield from self._choose(request, opened, answers.pick_word(choice, key, adds(event)))
+            yield from self._choose(request, opened, choice, answers.pick_word(choice, key, adds(event)))
 
     @plainly
     def _kind(self, choice: Choice, opened: bool, kind: str, request: gr.Request) -> Any:
-        yield from self._choose(request, opened, replace(choice, kind=kind))
+        yield from self._choose(request, opened, choice, replace(choice, kind=kind))
 
     @plainly
     def _layers(self, choice: Choice, opened: bool, layers: list[str], request: gr.Request) -> Any:
-        yield from self._choose(request, opened, replace(choice, layers=tuple(sorted(map(int, layers)))))
+        yield from self._choose(request, opened, choice, replace(choice, layers=tuple(sorted(map(int, layers)))))
 
     @plainly
     def _heads(self, choice: Choice, opened: bool, heads: list[str], request: gr.Request) -> Any:
-        yield from self._choose(request, opened, replace(choice, heads=tuple(sorted(map(int, heads)))))
+        yield from self._choose(request, opened, choice, replace(choice, heads=tuple(sorted(map(int, heads)))))
 
     @plainly
     def _place(self, choice: Choice, opened: bool, request: gr.Request, event: gr.EventData) -> Any:
         place = _moved(self.looked(request), choice.place, event)
-        yield from self._choose(request, opened, replace(choice, place=place))
+        yield from self._choose(request, opened, choice, replace(choice, place=place))
+
+    def _stoppable(self, request: gr.Request) -> Event:
+        """What tells the work that begins now to end."""
+        stop = Event()
+        self.studio.desk.put(request.session_hash, STOP, stop)
+        return stop
 
     @plainly
-    def _stopped(self, choice: Choice, opened: bool, request: gr.Request) -> Any:
-        return self._redraw(self.looked(request), choice, opened)
+    def _stop(self, request: gr.Request) -> None:
+        """The work itself draws what is left of it, so that nothing it said before comes after that."""
+        stop = self.studio.desk.find(request.session_hash, STOP, Event)
+        if stop is not None:
+            stop.set()
 
     @plainly
     def _check(self, choice: Choice, request: gr.Request) -> Any:
-        looked = self.looked(request)
+        looked, stop = self.looked(request), self._stoppable(request)
         if looked.rows is None:
             raise BadRequest("There is no map of this answer that could be checked.")
         score = Scorer.of(
             self.studio.model(looked.model), looked.prompt, looked.answer, tokens_of(looked, choice.words)
         )
         for found in faithfulness(score, values(looked, choice), looked.rows.tiles):
+            if stop.is_set():
+                yield {self.stop: gr.Button(visible=False), self.verdict: gr.HTML(visible=False)}
+                return
             if found.done < found.total:
                 yield {
                     self.stop: gr.Button(visible=True),

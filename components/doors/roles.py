@@ -19,7 +19,7 @@ build.build.<lambda> build.build.turned build.build.drawn build.build.opened bui
 inspect.InspectPage._pick inspect.InspectPage._bring inspect.InspectPage._another inspect.InspectPage._suggested
 inspect.InspectPage._ask inspect.InspectPage.mark inspect.InspectPage.refresh inspect.InspectPage._brought
 mapping.Mapping._word mapping.Mapping._head mapping.Mapping._note mapping.Mapping._place mapping.Mapping._kind
-mapping.Mapping._layers mapping.Mapping._heads mapping.Mapping._check mapping.Mapping._stopped
+mapping.Mapping._layers mapping.Mapping._heads mapping.Mapping._check mapping.Mapping._stop
 bank.BankPanel._reword bank.BankPanel._bring bank.BankPanel._again
 boxing.Boxing._open boxing.Boxing._drag boxing.Boxing._write boxing.Boxing._whole boxing.Boxing.wire.<lambda>
 deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
