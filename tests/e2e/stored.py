@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from tests.e2e.driving import MODEL
+from tests.unit.forgetting import small_request
 from unlearn_core.bundle import fingerprint
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.demo import world
@@ -18,10 +19,12 @@ from unlearn_core.demo.suite import demo_suite
 from unlearn_core.evaluation.collect import Probe, Record, Scored, to_line
 from unlearn_core.evaluation.suite import Split, Suite
 from unlearn_core.evaluation.suite.controls import without_controls
+from unlearn_core.methods import METHODS
 from unlearn_core.methods.cagul.config import CagulConfig
 from unlearn_core.methods.cagul.encoder import TokenEncoder
 from unlearn_core.methods.cagul.gate import Gate
 from unlearn_core.methods.cagul.module import CagulModule
+from unlearn_core.methods.options import from_values
 from unlearn_core.runs import Run, RunState, Workspace
 from unlearn_core.vlm import VLM
 
@@ -51,6 +54,15 @@ def store(workspace: Path, request: ForgetRequest, vlm: VLM, title: str) -> Run:
     run = Workspace(workspace).create("cagul", title, request, CagulConfig(), str(MODEL))
     run.save(module, {})
     run.set_state(RunState.DONE)
+    return run
+
+
+def broken_off(workspace: Path, title: str, steps: int) -> Run:
+    """A small run of CAGUL whose process died before its first step; it can go on, and begins within seconds."""
+    config = from_values(METHODS["cagul"].config, {"steps": steps})
+    run = Workspace(workspace).create("cagul", title, small_request(), config, str(MODEL))
+    run.set_state(RunState.RUNNING)
+    run.release()
     return run
 
 

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from playwright.sync_api import Page, expect
 from safetensors.torch import load_file
 
-from tests.e2e.driving import MODEL, WAIT, Server, turn_to
-from tests.unit.forgetting import small_request
-from unlearn_core.methods import METHODS
-from unlearn_core.methods.options import from_values
+from tests.e2e.driving import WAIT, Server, turn_to
+from tests.e2e.stored import broken_off
 from unlearn_core.methods.saving import TENSORS
-from unlearn_core.runs import Run, RunState, Workspace
+from unlearn_core.runs import RunState, Workspace
 
 STEPS = 40
 """Enough that a run can be paused on the way."""
 FIT = 300_000.0
 """Milliseconds for a fit; on two idle cores it takes seconds."""
 WHOLE, PARTED = "In one go", "In two parts"
-
-
-def broken_off(workspace: Path, title: str) -> Run:
-    """A run whose process died before its first step."""
-    config = from_values(METHODS["cagul"].config, {"steps": STEPS})
-    run = Workspace(workspace).create("cagul", title, small_request(), config, str(MODEL))
-    run.set_state(RunState.RUNNING)
-    run.release()
-    return run
 
 
 def choose(page: Page, title: str) -> None:
@@ -42,7 +30,7 @@ def choose(page: Page, title: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_go_on_finishes_a_run_and_compare_opens_with_it(server: Server, visit: Callable[..., Page]) -> None:
-    whole, parted = (broken_off(server.workspace, title) for title in (WHOLE, PARTED))
+    whole, parted = (broken_off(server.workspace, title, STEPS) for title in (WHOLE, PARTED))
     page = visit(server.url)
     turn_to(page, "Runs")
     go_on, compare = page.locator("#runs-resume"), page.locator("#runs-compare")

@@ -14,7 +14,7 @@ from tests.e2e.driving import WAIT, Server, mark, share, start, turn_to, upload
 
 FIT = 500_000.0
 """Milliseconds for a fit; on two idle cores it takes less than a minute."""
-STEPS = {"cagul": 60, "cvf": 40}
+STEPS = {"cagul": 40, "cvf": 25}
 """Enough to be seen to forget. What the defaults reach is tested without the page."""
 PEOPLE = {"cagul": ("p07", "p20"), "cvf": ("p07",)}
 """Of several there is one test: each more person takes as long again."""

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from components.doors.blocks import ONLY_OPERATORS
 from tests.e2e.conftest import PASSWORD
-from tests.e2e.driving import MODEL, Server, mark, start, told, turn_to
-from tests.e2e.stored import quick_suite, request_about, store, write_down
+from tests.e2e.driving import MODEL, Server, mark, told, turn_to
+from tests.e2e.stored import broken_off, quick_suite, request_about, store, write_down
 from tests.e2e.test_compare import forgot, knows
 from unlearn_core.accounts import Accounts, Role, write_accounts
 from unlearn_core.runs import Workspace
@@ -70,13 +70,14 @@ def test_a_viewer_asks_and_compares_and_changes_nothing(shared: Server, visit: C
 
 
 def test_a_fit_that_waits_says_how_many_go_before_it(shared: Server, visit: Callable[..., Page]) -> None:
-    first, second = (visit(shared.url, who="otto") for _ in range(2))
+    runs = [broken_off(shared.workspace, title, 5000) for title in ("First", "Second")]
+    first, second = (visit(shared.url, who="otto", at=f"?at=runs&run={run.id}") for run in runs)
     for page in (first, second):
-        mark(page, "p07")
-        start(page, "cagul", 400)
-        expect(page.locator("#unlearn-cancel")).to_be_visible()
-    expect(second.locator("#unlearn-progress")).to_contain_text("1 run goes before it")
-    first.locator("#unlearn-cancel").click()
-    expect(second.locator("#unlearn-progress")).not_to_contain_text("goes before it")
-    second.locator("#unlearn-cancel").click()
-    expect(second.locator("#unlearn-progress")).to_contain_text("Cancelled")
+        page.locator("#runs-resume").click()
+        expect(page.locator("#runs-cancel")).to_be_visible()
+    progress = second.locator("#runs-progress")
+    expect(progress).to_contain_text("1 run goes before it")
+    first.locator("#runs-cancel").click()
+    expect(progress).not_to_contain_text("goes before it")
+    second.locator("#runs-cancel").click()
+    expect(progress).to_contain_text("Cancelled")
