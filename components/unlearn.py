@@ -212,7 +212,8 @@ class UnlearnPage:
         run = self.studio.workspace.run(run_id)
         status, steps = run.status, run.events()
         ahead = self.studio.worker.ahead(run_id)
-        now = f"{run_id} {status.state} {ahead} {len(steps)}"
+        listed = self._list(run_id)  # where other runs go on, too, while this one waits
+        now = f"{run_id} {status.state} {ahead} {len(steps)} {hash(listed)}"
         if now == seen:
             return {self.seen: seen}
         done, over = status.state is RunState.DONE, status.state.over
@@ -227,12 +228,11 @@ class UnlearnPage:
             self.cancel: gr.Button("Cancel", visible=not over, interactive=True),
             self.delete: gr.Button("Delete this run", visible=over),
             self.onward: gr.Button(visible=done and self.studio.fits(run)),
+            self.runs: listed,
         }
         if steps:
             thin = steps[:: max(1, len(steps) // POINTS)]
             shown |= {self.probes: figures.probes(steps), self.losses: figures.losses(thin)}
-        if over or not seen.startswith(run_id):
-            shown[self.runs] = self._list(run_id)
         return shown
 
     def _nothing(self) -> dict[Any, Any]:

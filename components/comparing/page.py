@@ -55,6 +55,7 @@ class ComparePage:
             with gr.Column(scale=6, min_width=300):
                 self.progress = gr.HTML(html.empty(BEGIN), elem_id="compare-progress")
                 self.summary = gr.HTML(elem_id="compare-summary")
+                explained("What the numbers mean", metrics(), "compare-explained")
                 with gr.Tabs(overflow_behavior="wrap"):
                     with gr.Tab("Questions"):
                         self.listing = Listing(studio)
@@ -66,7 +67,6 @@ class ComparePage:
                             figures.scatter(points(studio)), show_label=False, elem_id="compare-scatter"
                         )
                         self._chart_saver("compare-scatter")
-                explained("What the numbers mean", metrics(), "compare-explained")
             with gr.Column(scale=5, min_width=300, elem_classes="closer"):
                 self.closer = Closer(studio)
         self._wire(marked)
