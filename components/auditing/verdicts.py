@@ -25,7 +25,9 @@ def progress(errand: Errand) -> str:
         RunState.CANCELLED: "Cancelled. What was finished before is kept.",
         RunState.FAILED: errand.status.message,
     }[state]
-    left = errand.seconds_left() if state is RunState.RUNNING else None
+    if state is RunState.RUNNING and errand.gives_way:
+        said = "Waits while a run is being fitted, and goes on by itself."
+    left = errand.seconds_left() if state is RunState.RUNNING and not errand.gives_way else None
     share = 1.0 if state is RunState.DONE else doing.done / max(1, doing.total) if doing else 0.0
     return (
         f'<div class="run"><h4>{escape(errand.title)}</h4><div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" '

@@ -53,8 +53,10 @@ def test_errands_go_one_after_another_and_give_way(errands: Errands) -> None:
     until(lambda: one.status.state is RunState.RUNNING)
     time.sleep(0.05)
     assert (first, second, two.status.state) == ([], [], RunState.QUEUED)
+    assert (one.gives_way, two.gives_way) == (True, False)
     busy.clear()
     until(lambda: over(two))
+    assert not one.gives_way
     assert (one.result, two.result, one.progress) == (3, 3, Progress("counting", 3, 3))
     assert errands.find("a") is one
     assert errands.find("z") is None

@@ -36,6 +36,7 @@ class Errand:
         key: what it is about; no two errands about the same wait or go at a time.
         title: what a page calls it.
         result: what came of it, once it is done.
+        gives_way: whether it waits where it is, for somebody else who needs the machine.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Errand:
     status: Status = field(default_factory=lambda: Status(RunState.QUEUED))
     progress: Progress | None = None
     result: object = None
+    gives_way: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     _clock: list[tuple[float, float]] = field(default_factory=list)
 
@@ -160,5 +162,7 @@ class Errands:
     def _may_go_on(self, errand: Errand) -> bool:
         """Wait while somebody else needs the machine; False when the errand is cancelled."""
         while not errand.stop.is_set() and self._give_way():
+            errand.gives_way = True
             errand.stop.wait(PATIENCE)
+        errand.gives_way = False
         return not errand.stop.is_set()
