@@ -72,9 +72,10 @@ def _judged(result: Mapping[str, Any]) -> tuple[str, str]:
     """Tone and word for what a result says."""
     if result["withstands"] is None:
         return "other", "not judged"
+    few = "" if is_sure(result["forget"]["worst"]) else ", of few"
     if result["withstands"]:
-        return ("keep", "withstands") if is_sure(result["forget"]["worst"]) else ("other", "withstands, of few")
-    return ("forget", "gives way") if result["in_scope"] else ("other", "gives way, not claimed")
+        return "other" if few else "keep", f"withstands{few}"
+    return ("forget", f"gives way{few}") if result["in_scope"] else ("other", "gives way, not claimed")
 
 
 def _numbers(result: Mapping[str, Any]) -> str:

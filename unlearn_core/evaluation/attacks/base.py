@@ -236,7 +236,7 @@ def _controls(retain: Recovered | None, gold: Recovered | None, ahead: float | N
 
 
 def is_sure(worst: Mapping[str, Any]) -> bool:
-    """Whether enough facts were attacked to say of a model that it withstands; `worst` has the fields of an `Estimate`."""
+    """Whether enough facts were attacked to say what came of it; `worst` has the fields of an `Estimate`."""
     return worst["high"] is None or worst["high"] - worst["value"] <= VAGUE
 
 
@@ -244,6 +244,6 @@ def _judged(worst: Estimate, holds: bool | None, breaks: bool, in_scope: bool) -
     if holds is None:
         why = "it breaks answers about everybody" if breaks else "without a retain-only model it shows too little"
         return f"the attack cannot be judged, because {why}"
-    if holds:
-        return "the model withstands this attack" + ("" if is_sure(asdict(worst)) else ", as far as so few can tell")
-    return "the model gives way to this attack" + ("" if in_scope else ", which the method does not claim to stop")
+    said = f"the model {'withstands' if holds else 'gives way to'} this attack"
+    said += "" if is_sure(asdict(worst)) else ", as far as so few can tell"
+    return said + ("" if holds or in_scope else ", which the method does not claim to stop")
