@@ -87,12 +87,18 @@ def start(folder: Path, home: Path) -> tuple[float, float]:
 
 
 def made(folder: Path, home: Path, target: str) -> tuple[float, str]:
-    """Seconds that a target of the Makefile takes, and the last line that it prints. Raises CalledProcessError."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        ["make", target], cwd=folder, env=os.environ | {"HOME": str(home)}, check=True, capture_output=True, text=True
-    )
-    return time.perf_counter() - began, next((x for x in reversed(done.stdout.splitlines()) if x.strip()), "")
+    """Seconds that a target of the Makefile takes, and the last line that it prints. All that it prints goes to a file in the
+    home, which is shown where it fails; then RuntimeError is raised."""
+    began, log = time.perf_counter(), home / f"{Path(target).name}.log"
+    with log.open("w") as file:
+        ended = subprocess.run(
+            ["make", target], cwd=folder, env=os.environ | {"HOME": str(home)}, stdout=file, stderr=subprocess.STDOUT
+        )
+    said = log.read_text().splitlines()
+    if ended.returncode:
+        print(*said[-300:], sep="\n")
+        raise RuntimeError(f"make {target} failed")
+    return time.perf_counter() - began, next((line for line in reversed(said) if line.strip()), "")
 
 
 def main() -> None:
@@ -120,8 +126,8 @@ def main() -> None:
         )
         if args.all:
             made(folder, home, ".venv/.installed-dev")
-            told("make check", *made(folder, home, "check"))
-            told("make test", *made(folder, home, "test"))
+            for target in ("check", "test"):
+                told(f"make {target}", *made(folder, home, target))
     write_result(args.out, "startup", rows=rows)
 
 
