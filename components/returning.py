@@ -64,6 +64,12 @@ class Returning:
                 self._windows.popitem(last=False)
         return before is not None and before.choice == choice and self._desk.copy(before.session, session, KEPT)
 
+    def turned(self, session: str) -> None:
+        """A session works with another model than the one it was opened with: after a reload nothing of it comes back."""
+        with self._lock:
+            for window in [w for w, seen in self._windows.items() if seen.session == session]:
+                del self._windows[window]
+
     def left(self, session: str) -> None:
         """A session is over. What a window held is let go after a while, all else at once."""
         with self._lock:

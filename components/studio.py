@@ -114,11 +114,13 @@ class Studio:
 
     def turn_to(self, session: str | None, seat: Seat) -> None:
         """Another model for a session: what it holds of the one before is let go."""
+        self.returning.turned(str(session))
         self.desk.clear(session)
         self.seats.take(session, seat)
 
     def give_up(self, session: str | None) -> None:
         """No model for a session."""
+        self.returning.turned(str(session))
         self.desk.clear(session)
         self.seats.give_up(session)
 

@@ -69,6 +69,13 @@ def test_nobody_else_and_no_other_window_or_model_has_it(
     assert desk.find("second", "looked", str) is None
 
 
+def test_what_was_seen_with_a_model_that_was_taken_later_does_not_come_back(desk: Desk, windows: Returning) -> None:
+    windows.turned("first")
+    desk.put("first", "looked", "seen with another model")
+    assert not windows.came(VERA, "w", "second", HERE)
+    assert desk.find("second", "looked", str) is None
+
+
 def test_what_was_held_waits_a_minute_and_is_let_go(desk: Desk, windows: Returning, clock: Clock, waits: Waits) -> None:
     windows.left("first")
     clock.now = GRACE / 2
