@@ -36,7 +36,7 @@ class Oracle:
         self.asked: list[Prompt] = []
         self.lengths: list[int] = []
 
-    def ask(self, prompts: Sequence[Prompt], *, batch_size: int, max_new_tokens: int) -> list[Answer]:
+    def ask(self, prompts: Sequence[Prompt], *, logits: bool, batch_size: int, max_new_tokens: int) -> list[Answer]:
         self.asked += prompts
         self.lengths += [max_new_tokens] * len(prompts)
         return [Answer(text, (), (text,), (-0.1,)) for text in map(self.says, prompts)]

@@ -14,6 +14,7 @@ from PIL import Image
 from torch.distributions import Categorical
 
 from unlearn_core.data.example import Example
+from unlearn_core.demo.request import forget_request
 from unlearn_core.evaluation.collect import (
     Probe,
     Record,
@@ -22,6 +23,7 @@ from unlearn_core.evaluation.collect import (
     collect_to,
     from_line,
     read_records,
+    score_candidates,
     to_line,
     vocabulary_moments,
 )
@@ -30,6 +32,7 @@ from unlearn_core.evaluation.metrics.likelihood import log_truth_ratio, probabil
 from unlearn_core.evaluation.metrics.membership import min_k_plus_plus
 from unlearn_core.evaluation.metrics.memory import exact_memorisation
 from unlearn_core.vlm import VLM
+from unlearn_core.vlm.batch import Batch
 from unlearn_core.vlm.errors import StorageFailed
 
 Picture = Callable[..., Image.Image]
@@ -72,6 +75,29 @@ def test_one_batch_gives_exactly_what_score_gives(tiny_vlm: VLM, probes: list[Pr
     asked = [(p.example.prompt, text) for p in probes[:2] for _, text in p.candidates()]
     scored = tiny_vlm.score([a[0] for a in asked], [a[1] for a in asked])
     assert [list(c.logprobs) for r in records for c in r.candidates] == [s.tolist() for s in scored]
+
+
+def test_a_given_answer_that_is_the_models_own_costs_no_pass(demo_vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [e for e in forget_request(("p07",)).forget if e.image is not None][:6]
+    own = demo_vlm.ask([e.prompt for e in asked])
+    probes = [Probe(dataclasses.replace(e, answer=a.text), None, ("teacher",)) for e, a in zip(asked, own, strict=True)]
+    passed: list[int] = []
+    logits = VLM.answer_logits
+
+    def counted(vlm: VLM, batch: Batch, tokens: list[torch.Tensor]) -> torch.Tensor:
+        passed.append(len(batch))
+        return logits(vlm, batch, tokens)
+
+    monkeypatch.setattr(VLM, "answer_logits", counted)
+    records = flat(list(collect(demo_vlm, probes)))
+    assert sum(passed) == len(probes), "only what the model would not say"
+    monkeypatch.undo()
+    taught = score_candidates(demo_vlm, [(p.prompt, "true", p.truth) for p in probes])
+    for record, expected in zip(records, taught, strict=True):
+        for field in ("logprobs", "means", "stds"):
+            found, given = (torch.tensor(getattr(scored, field)) for scored in (record.true, expected))
+            torch.testing.assert_close(found, given, rtol=1e-3, atol=1e-4)
+        assert record.true.greedy == expected.greedy
 
 
 def test_greedy_hits_and_moments_are_those_of_the_vocabulary(sharp_vlm: VLM, probes: list[Probe]) -> None:

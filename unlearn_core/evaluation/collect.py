@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unlearn_core.data.example import Example
 from unlearn_core.evaluation.errors import NotFinite, RecordsDamaged
-from unlearn_core.vlm import VLM, Prompt
+from unlearn_core.vlm import VLM, Answer, Prompt
 from unlearn_core.vlm.errors import BadRequest, StorageFailed
 from unlearn_core.vlm.model import MAX_NEW_TOKENS
 
@@ -155,10 +155,18 @@ def collect(
 
 
 def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int, max_new_tokens: int) -> list[Record]:
+    """A given answer that is word for word the model's own costs no pass: its numbers came with the answer."""
     prompts = [p.prompt for p in probes]
-    answers = vlm.ask(prompts, batch_size=batch_size, max_new_tokens=max_new_tokens)
-    asked = [(prompt, *given) for prompt, p in zip(prompts, probes, strict=True) for given in p.candidates()]
-    scored = iter(score_candidates(vlm, asked, batch_size))
+    answers = vlm.ask(prompts, logits=True, batch_size=batch_size, max_new_tokens=max_new_tokens)
+    asked = [
+        (prompt, answer, *given)
+        for prompt, answer, p in zip(prompts, answers, probes, strict=True)
+        for given in p.candidates()
+    ]
+    own = [_own(vlm, answer, role, text) for _, answer, role, text in asked]
+    others = [(prompt, role, text) for (prompt, _, role, text), mine in zip(asked, own, strict=True) if mine is None]
+    rest = score_candidates(vlm, others, batch_size)
+    scored = iter([mine or next(rest) for mine in own])
     return [
         Record(
             p.example.id,
@@ -171,6 +179,15 @@ def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int, max_new_tokens: i
         )
         for p, answer in zip(probes, answers, strict=True)
     ]
+
+
+def _own(vlm: VLM, answer: Answer, role: Role, text: str) -> Scored | None:
+    """A given answer as the model finds it, if it is its own to the end of the text; else None."""
+    target = vlm.answer_ids(text)
+    if answer.logits is None or list(answer.ids) != target[:-1] or len(answer.logits) != len(target):
+        return None
+    scored = _scored(role, text, answer.logits, torch.tensor(target))
+    return scored if all(scored.greedy) else None
 
 
 @torch.no_grad()

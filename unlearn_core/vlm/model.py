@@ -186,30 +186,32 @@ class VLM:
         prompts: Sequence[Prompt],
         *,
         rows: bool = False,
+        logits: bool = False,
         max_new_tokens: int = MAX_NEW_TOKENS,
         batch_size: int = BATCH,
     ) -> list[Answer]:
-        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens.
+        """Greedy answers. With `rows`, each answer carries the attention of its tokens and of the question's tokens; with
+        `logits`, what its tokens were chosen by.
 
         Raises:
             UnsupportedFamily: rows are asked of a model whose visual tokens do not stand in its sequence.
         """
-        return [a for _, part in self.ask_in_order(prompts, rows, max_new_tokens, batch_size) for a in part]
+        return [a for _, part in self.ask_in_order(prompts, rows, max_new_tokens, batch_size, logits) for a in part]
 
     @torch.no_grad()
     def ask_in_order(
-        self, prompts: Sequence[Prompt], rows: bool, max_new_tokens: int, batch_size: int
+        self, prompts: Sequence[Prompt], rows: bool, max_new_tokens: int, batch_size: int, logits: bool = False
     ) -> Iterator[tuple[Batch, list[Answer]]]:
         """As `ask`, batch by batch, so that a caller can show progress or stop in between."""
 
         def asked(part: Sequence[Prompt]) -> tuple[Batch, list[Answer]]:
             batch = self.batch(part)
-            return batch, self.answers(batch, rows, max_new_tokens)
+            return batch, self.answers(batch, rows, max_new_tokens, logits)
 
         yield from in_batches(prompts, batch_size, asked)
 
     @torch.no_grad()
-    def answers(self, batch: Batch, rows: bool, max_new_tokens: int) -> list[Answer]:
+    def answers(self, batch: Batch, rows: bool, max_new_tokens: int, logits: bool = False) -> list[Answer]:
         """As `ask`, for one batch."""
         inputs = self.inputs(batch, self.tokens(batch))
         if rows:
@@ -232,7 +234,8 @@ class VLM:
             with capturing(capture):
                 out = run()
         new = out.sequences[:, batch.ids.shape[1] :].cpu()
-        logprobs = torch.stack(out.logits, 1).float().log_softmax(-1).cpu()
+        chosen_by = torch.stack(out.logits, 1)
+        logprobs = chosen_by.float().log_softmax(-1).cpu()
         stops = self._stop_ids()
         answers = []
         for i in range(len(batch)):
@@ -244,7 +247,8 @@ class VLM:
                 else None
             )
             pieces = pieces_of(self.tokenizer, ids)
-            answers.append(Answer("".join(pieces).strip(), tuple(ids), pieces, tuple(chosen), kept))
+            by = chosen_by[i, : len(ids) + 1] if logits else None
+            answers.append(Answer("".join(pieces).strip(), tuple(ids), pieces, tuple(chosen), kept, by))
         return answers
 
     def _stop_ids(self) -> set[int]:

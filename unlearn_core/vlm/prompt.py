@@ -89,7 +89,8 @@ class Rows:
 class Answer:
     """A greedy answer. `pieces` are the texts of its tokens and join to `text` plus surrounding space.
 
-    `logprobs[t]` is the natural logarithm of the probability of token t.
+    `logprobs[t]` is the natural logarithm of the probability of token t. `logits`, if they were asked for, are those that
+    each token was chosen by, and in a last row those of the end of the text where the answer came to one.
     """
 
     text: str
@@ -97,6 +98,7 @@ class Answer:
     pieces: tuple[str, ...]
     logprobs: tuple[float, ...]
     rows: Rows | None = None
+    logits: Float[Tensor, "t v"] | None = None
 
     @property
     def probability(self) -> float:
