@@ -64,7 +64,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def quiet(lasting: Server) -> Server:
-    """A studio that begins nothing of length and is never stopped: files of tests share it, each with an empty workspace."""
+    """A studio that is never stopped and has nothing left to do when a file ends: files share it, each with an empty workspace."""
     for path in lasting.workspace.glob("*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return lasting

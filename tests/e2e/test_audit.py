@@ -31,7 +31,7 @@ def examples(person: str, subject: str, kind: str) -> tuple[Example, ...]:
 
 
 @pytest.fixture(scope="module")
-def run(server: Server) -> str:
+def run(quiet: Server) -> str:
     """A finished run that changed nothing: its gate opens for nobody. All that it was to forget is given away."""
     request = ForgetRequest(
         f"Forget {NAME}",
@@ -39,7 +39,7 @@ def run(server: Server) -> str:
         (),
         (*examples("p08", "Somebody", "private"), *examples("p09", "Another", "private")),
     )
-    run = Workspace(server.workspace).create("cagul", request.name, request, CagulConfig(), str(MODEL))
+    run = Workspace(quiet.workspace).create("cagul", request.name, request, CagulConfig(), str(MODEL))
     gate = Gate(4 * WIDTH, 1, 0)
     gate.threshold += 1
     run.save(CagulModule(gate, TokenEncoder(WIDTH, 4), (0,), 0.5, "lowest"), {})
@@ -56,9 +56,9 @@ def choose(page: Page, attacks: tuple[str, ...]) -> None:
 
 
 def test_attacks_run_in_the_background_and_are_read_again_later(
-    run: str, server: Server, visit: Callable[..., Page]
+    run: str, quiet: Server, visit: Callable[..., Page]
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     choose(page, ("phrasings", "noise"))
     page.locator("#audit-start").click()
     expect(page.locator("#audit-cancel")).to_be_visible()
@@ -76,9 +76,9 @@ def test_attacks_run_in_the_background_and_are_read_again_later(
 
 
 def test_a_report_opens_offline_and_names_nobody(
-    run: str, server: Server, visit: Callable[..., Page], browser: Browser, tmp_path: Path
+    run: str, quiet: Server, visit: Callable[..., Page], browser: Browser, tmp_path: Path
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     choose(page, QUICK)
     page.locator("#audit-write").click()
     links = page.locator("#audit-files a[download]")

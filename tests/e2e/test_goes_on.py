@@ -29,9 +29,9 @@ def choose(page: Page, title: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_go_on_finishes_a_run_and_compare_opens_with_it(server: Server, visit: Callable[..., Page]) -> None:
-    whole, parted = (broken_off(server.workspace, title, STEPS) for title in (WHOLE, PARTED))
-    page = visit(server.url)
+def test_go_on_finishes_a_run_and_compare_opens_with_it(quiet: Server, visit: Callable[..., Page]) -> None:
+    whole, parted = (broken_off(quiet.workspace, title, STEPS) for title in (WHOLE, PARTED))
+    page = visit(quiet.url)
     turn_to(page, "Runs")
     go_on, compare = page.locator("#runs-resume"), page.locator("#runs-compare")
     choose(page, WHOLE)
@@ -43,7 +43,7 @@ def test_go_on_finishes_a_run_and_compare_opens_with_it(server: Server, visit: C
     expect(page.locator("#runs-progress")).to_contain_text("running")
     page.locator("#runs-pause").click()
     expect(go_on).to_be_visible(timeout=2 * WAIT)
-    assert Workspace(server.workspace).run(parted.id).state is RunState.PAUSED
+    assert Workspace(quiet.workspace).run(parted.id).state is RunState.PAUSED
     last = parted.events()[-1]
     assert last.index < last.total
     go_on.click()

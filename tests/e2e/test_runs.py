@@ -18,12 +18,12 @@ from unlearn_core.runs.run import Wish
 NAME = "Somebody <b>bold</b>"
 
 
-def test_a_run_of_another_program(server: Server, visit: Callable[..., Page]) -> None:
+def test_a_run_of_another_program(quiet: Server, visit: Callable[..., Page]) -> None:
     config = from_values(METHODS["cagul"].config, {"steps": 77})
-    run = Workspace(server.workspace).create("cagul", NAME, small_request(), config, str(MODEL))  # held by this process
+    run = Workspace(quiet.workspace).create("cagul", NAME, small_request(), config, str(MODEL))  # held by this process
     run.set_state(RunState.RUNNING)
     run.append(Step("Reading pictures", 1, 40, seconds=1.0, seconds_left=9.0))
-    page = visit(server.url)
+    page = visit(quiet.url)
     turn_to(page, "Runs")
     row = page.locator("#runs-table tr", has_text="bold")
     expect(row).to_contain_text(NAME)
@@ -47,7 +47,7 @@ def test_a_run_of_another_program(server: Server, visit: Callable[..., Page]) ->
     page.locator("#runs-save").click()
     row = page.locator("#runs-table tr", has_text="kept too little")
     expect(row).to_contain_text("Second <i>name</i>")
-    assert Workspace(server.workspace).run(run.id).info.note == "kept too little"
+    assert Workspace(quiet.workspace).run(run.id).info.note == "kept too little"
 
     page.locator("#runs-again").click()
     expect(page.locator("#unlearn-who")).to_contain_text("Second <i>name</i>")
@@ -62,4 +62,4 @@ def test_a_run_of_another_program(server: Server, visit: Callable[..., Page]) ->
     expect(page.locator("#runs-one")).to_be_hidden()
     assert not run.folder.exists()
     expect(page).not_to_have_url(re.compile(run.id))
-    assert "Somebody" not in (server.home / "log").read_text()
+    assert "Somebody" not in (quiet.home / "log").read_text()

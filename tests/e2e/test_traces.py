@@ -107,8 +107,8 @@ def test_a_visit_leaves_nothing_but_the_workspace_and_connects_nowhere(watched: 
     assert [line for line in lines if "127.0.0.1" not in line and "localhost" not in line] == []
 
 
-def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
-    page = visit(server.url)
+def test_planted_scripts_never_run(quiet: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    page = visit(quiet.url)
     picture = tmp_path / "<img src=x onerror=window.hacked=1>.png"
     Image.new("RGB", (64, 64), "teal").save(picture)
     upload(page, "#inspect-upload", picture)
@@ -137,17 +137,17 @@ def test_planted_scripts_never_run(server: Server, visit: Callable[..., Page], t
 
 
 def test_scripts_in_notes_titles_and_bundles_never_run(
-    server: Server, visit: Callable[..., Page], tmp_path: Path
+    quiet: Server, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
     """What others wrote: a run's name and note, the title and the limits of a bundle."""
     vlm = VLM.load(MODEL, device="cpu")
-    run = store(server.workspace, request_about("p02"), vlm, PAYLOAD[:150])
+    run = store(quiet.workspace, request_about("p02"), vlm, PAYLOAD[:150])
     run.describe(PAYLOAD[:150], PAYLOAD)
     weights = dict(vlm.model.named_parameters())
     name = next(n for n in weights if "multi_modal_projector" in n and n.endswith("weight"))
     module = CvfModule({name: (weights[name].detach(),)}, {})
     brought = export(module, vlm, tmp_path / "bundle.zip", title=PAYLOAD[:100], report={}, limits=[PAYLOAD])
-    page = visit(server.url)
+    page = visit(quiet.url)
     turn_to(page, "Runs")
     page.locator("#runs-table button").first.click()
     expect(page.locator("#runs-note textarea")).to_have_value(PAYLOAD)

@@ -29,9 +29,9 @@ def found(page: Page) -> list[Any]:
 
 
 def test_axe_finds_nothing_serious_and_nothing_moves_for_who_asks_for_less_motion(
-    server: Server, visit: Callable[..., Page]
+    quiet: Server, visit: Callable[..., Page]
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     page.emulate_media(reduced_motion="reduce")  # colours that still fade are not those that people read
     page.locator("#inspect-map .js-plotly-plot").wait_for()
     page.evaluate(AXE)
@@ -50,8 +50,8 @@ def test_axe_finds_nothing_serious_and_nothing_moves_for_who_asks_for_less_motio
     assert not wrong
 
 
-def test_one_button_forgets_for_real_and_every_page_has_help(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_one_button_forgets_for_real_and_every_page_has_help(quiet: Server, visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     for name in PAGES:
         turn_to(page, name)
         expect(page.locator(".help p:visible")).to_have_count(0)
@@ -68,3 +68,4 @@ def test_one_button_forgets_for_real_and_every_page_has_help(server: Server, vis
     expect(page.locator("#forget-picker [aria-checked=true]")).to_have_count(1)
     expect(page.get_by_role("tab", name="Unlearn")).to_have_attribute("aria-selected", "true")
     page.locator("#unlearn-cancel").click()
+    expect(page.locator("#unlearn-progress")).to_contain_text("cancelled", timeout=3 * WAIT)
