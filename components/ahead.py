@@ -49,8 +49,7 @@ def download(now: Downloaded | None) -> str:
         return '<div class="run"><p class="doing">Loading …</p></div>'
     share = now.done / now.total
     return (
-        '<div class="run"><div class="bar" role="progressbar" aria-label="download" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-valuenow="{share * 100:.0f}"><i style="width:{share:.1%}"></i></div>'
+        f'<div class="run">{html.bar(share, "download")}'
         f'<p class="doing">{size(now.done)} of {size(now.total)} · {escape(now.file)}</p></div>'
     )
 

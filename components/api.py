@@ -29,6 +29,7 @@ from unlearn_core import bundle
 from unlearn_core.accounts import Role
 from unlearn_core.attention import look
 from unlearn_core.attention.lookup import Kind
+from unlearn_core.evaluation.progress import finish
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.methods.options import from_values
 from unlearn_core.runs import Run
@@ -212,7 +213,7 @@ class Actions:
             raise BadRequest("Please send either a request or subjects.")
         chosen, studio = ALL_METHODS[method], self._studio
         config = from_values(chosen.config, options or {})
-        asked = studio.request(subjects or []) if request is None else load_request(_brought(request))
+        asked = finish(studio.request(subjects or [])) if request is None else load_request(_brought(request))
         return studio.worker.start(studio.vlm, asked, chosen, config, asked.name).id
 
     def cancel(self, run: str) -> str:

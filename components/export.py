@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,9 @@ class ExportPage:
     def _wire(self) -> None:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         self.result.change(self._chosen, self.result, [self.title, self.make, self.made, self.download], **quiet)
-        quiet["show_progress"] = "minimal"
         told = [self.result, self.title, self.license]
-        self.make.click(self._make, told, [self.made, self.download], show_progress_on=self.made, **quiet)
+        self.make.click(self._make, told, [self.made, self.download], **quiet)
+        quiet["show_progress"] = "minimal"
         self.upload.upload(
             self._bring,
             self.upload,
@@ -103,17 +104,18 @@ class ExportPage:
         )
 
     @plainly
-    def _make(self, result: str | None, title: str, data_license: str) -> Any:
+    def _make(self, result: str | None, title: str, data_license: str) -> Iterator[Any]:
         if not result:
             raise BadRequest("Please choose a finished run first.")
         run = self.studio.run(result)
         path = self.folder / f"unlearned-{run.info.method}-{run.id}.zip"
         title, limits = title.strip() or "Unlearned", ABOUT[run.info.method].limits
+        yield html.working("Writing it, reading it back and asking it the same questions …"), gr.skip()
         bundle.export_run(run, self.studio.vlm, path, title=title, limits=limits, data_license=data_license)
         made = html.note(
             f"Written, read back and asked the same questions: {path.name}, {path.stat().st_size / 1e6:.1f} MB.", "keep"
         ) + _limits(run.info.method)
-        return made, gr.DownloadButton(value=str(path), visible=True)
+        yield made, gr.DownloadButton(value=str(path), visible=True)
 
     @plainly
     def _bring(self, path: str) -> Any:

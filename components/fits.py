@@ -77,8 +77,7 @@ def progress(run: Run, state: RunState, message: str, steps: list[Step], ahead: 
     )
     return (
         f'<div class="run"><h3>{escape(run.info.title)} <small>{escape(run.info.method.upper())}</small> {state_chip(state)}</h3>'
-        f'<div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
-        f'<i style="width:{share:.1%}"></i></div><p class="doing">{escape(doing)}</p><p class="probed">{probed}</p></div>'
+        f'{html.bar(share)}<p class="doing">{escape(doing)}</p><p class="probed">{probed}</p></div>'
     )
 
 

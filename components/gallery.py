@@ -19,6 +19,7 @@ from unlearn_core.demo import recorded, world
 from unlearn_core.demo import request as demo_request
 from unlearn_core.demo.build import VOCABULARY
 from unlearn_core.demo.suite import demo_suite
+from unlearn_core.evaluation.progress import Job
 from unlearn_core.evaluation.suite import Suite
 from unlearn_core.vlm import VLM
 from unlearn_core.vlm.errors import BadRequest
@@ -102,7 +103,7 @@ class Collection(Protocol):
         """What a request about these subjects leaves as it is, in plain sentences."""
         ...
 
-    def request(self, subjects: Sequence[str]) -> ForgetRequest: ...
+    def request(self, subjects: Sequence[str]) -> Job[ForgetRequest]: ...
 
     def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:
         """Questions about a request on pictures that no fit saw; None where it is about people of somebody's own."""
@@ -204,9 +205,9 @@ class DemoWorld:
             "Answers to questions without a picture, also about the marked people by name: both methods change how the model sees, not what it reads.",
         )
 
-    def request(self, subjects: Sequence[str]) -> ForgetRequest:
+    def request(self, subjects: Sequence[str]) -> Job[ForgetRequest]:
         self._check(subjects)
-        return demo_request.forget_request(subjects)
+        return demo_request.drawing(subjects)
 
     def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:
         if not self._known().issuperset(request.subjects) or not request.subjects:
@@ -274,7 +275,7 @@ class Uploads:
     def stays(self, subjects: Sequence[str]) -> tuple[str, ...]:
         return ()
 
-    def request(self, subjects: Sequence[str]) -> ForgetRequest:
+    def request(self, subjects: Sequence[str]) -> Job[ForgetRequest]:
         raise BadRequest(NOBODY)
 
     def suite(self, request: ForgetRequest, *, thorough: bool) -> Suite | None:

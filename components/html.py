@@ -9,6 +9,7 @@ from html import escape
 
 from PIL import Image
 
+from components.texts import lasting
 from unlearn_core.evaluation.status import Status
 
 
@@ -48,6 +49,20 @@ def step(number: int, text: str) -> str:
 def working(text: str) -> str:
     """What is being done, and how far it is."""
     return f'<p class="doing" role="status">{escape(text)}</p>'
+
+
+def bar(share: float, label: str = "progress") -> str:
+    """How far something is; `share` from 0 to 1."""
+    return (
+        f'<div class="bar" role="progressbar" aria-label="{escape(label)}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div>'
+    )
+
+
+def underway(done: int, total: int, what: str, seconds: float) -> str:
+    """How many of something are done after so many seconds, and how long the rest will take."""
+    left = f", about {lasting(seconds / done * (total - done))} left" if done else ""
+    return f'<div class="run">{bar(done / total)}<p class="doing">{done} of {total} {escape(what)}{left}</p></div>'
 
 
 def chip(text: str, tone: str) -> str:

@@ -23,6 +23,7 @@ from components.texts import moment, people
 from unlearn_core import bundle
 from unlearn_core.bundle import Manifest
 from unlearn_core.data.example import ForgetRequest
+from unlearn_core.evaluation.progress import Job, finish
 from unlearn_core.evaluation.suite import Suite, suite_of
 from unlearn_core.evaluation.suite.build import LIMIT
 from unlearn_core.evaluation.suite.controls import without_controls
@@ -200,10 +201,12 @@ class Studio:
 
     # -- what is marked -----------------------------------------------------------------------------------------------
 
-    def request(self, marked: list[str]) -> ForgetRequest:
+    def request(self, marked: list[str]) -> Job[ForgetRequest]:
         """The saved request that is marked, or one about the marked subjects of the collection."""
         saved = self.saved(marked)
-        return self.collection.request(marked) if saved is None else self.shelf.load(saved.id)
+        if saved is None:
+            return (yield from self.collection.request(marked))
+        return self.shelf.load(saved.id)
 
     def request_title(self, marked: list[str]) -> str:
         saved = self.saved(marked)
@@ -234,7 +237,7 @@ class Studio:
             )
         if not self.is_run(ref) and not about:
             raise BadRequest("Please choose at least one person that the questions are about; a bundle does not tell.")
-        request = self.run(ref).request() if self.is_run(ref) else self.collection.request(about)
+        request = self.run(ref).request() if self.is_run(ref) else finish(self.collection.request(about))
         found = self.collection.suite(request, thorough=thorough)
         whole = found or suite_of(request, self.vlm, limit=LIMIT if thorough else QUICK)
         return whole if thorough else without_controls(whole)

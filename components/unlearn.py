@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import gradio as gr
@@ -15,6 +16,8 @@ from components.handlers import plainly
 from components.studio import Studio
 from components.texts import HELP
 from components.widgets import clickable, picked
+from unlearn_core.data.example import ForgetRequest
+from unlearn_core.evaluation.progress import Progress, retold
 from unlearn_core.methods import ALL_METHODS
 from unlearn_core.runs import RunState
 from unlearn_core.vlm.errors import BadRequest, RunNotFound
@@ -160,12 +163,21 @@ class UnlearnPage:
                 other = self.studio.workspace.run(like)
                 request, title = other.request(), other.info.title
             else:
-                request, title = self.studio.request(marked), self.studio.request_title(marked)
+                request, title = (yield from self._drawn(marked)), self.studio.request_title(marked)
             run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
         except Exception:
             yield {**ready, **self.latest()}
             raise
         yield {**ready, **self.show(run.id)}
+
+    def _drawn(self, marked: list[str]) -> Generator[Any, None, ForgetRequest]:
+        """What is marked, as a request; shows meanwhile how far its pictures are."""
+        began = time.monotonic()
+
+        def told(p: Progress) -> Any:
+            return {self.progress: html.underway(p.done, p.total, "pictures drawn", time.monotonic() - began)}
+
+        return (yield from retold(self.studio.request(marked), told))
 
     def _config(self, name: str, values: list[Any]) -> Any:
         """The config of the chosen method, from the values of all forms."""

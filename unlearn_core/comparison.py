@@ -75,6 +75,7 @@ def set_side_by_side(
         asked.append((RETAIN_ONLY, RETAIN_ONLY, gold, home))
     found: list[Evaluation] = []
     each = len(suite.probes)
+    yield Progress("Asking", 0, len(asked) * each)
     for i, (name, file, vlm, run) in enumerate(asked):
         path = None if run is None else _records(run, suite, file, vlm)
         job = evaluate(vlm, suite, name, path)

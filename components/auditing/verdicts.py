@@ -30,8 +30,7 @@ def progress(errand: Errand) -> str:
     left = errand.seconds_left() if state is RunState.RUNNING and not errand.gives_way else None
     share = 1.0 if state is RunState.DONE else doing.done / max(1, doing.total) if doing else 0.0
     return (
-        f'<div class="run"><h4>{escape(errand.title)}</h4><div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div>'
+        f'<div class="run"><h4>{escape(errand.title)}</h4>{html.bar(share)}'
         f'<p class="doing">{escape(said)}{"" if left is None else f" · about {lasting(left)} left"}</p></div>'
     )
 

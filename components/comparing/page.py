@@ -18,9 +18,8 @@ from components.explained import explained, metrics
 from components.figures import nothing
 from components.handlers import plainly
 from components.studio import BUNDLE, Studio
-from components.texts import HELP, lasting
+from components.texts import HELP
 from unlearn_core.comparison import RETAIN_ONLY, Comparison, set_side_by_side
-from unlearn_core.evaluation.progress import Progress
 
 NOBODY = ""
 """Stands for no B."""
@@ -245,7 +244,8 @@ class ComparePage:
                 progress = next(job)
             except StopIteration as end:
                 return end.value
-            yield {self.progress: _bar(progress, time.monotonic() - began)}
+            done, total = progress.done, progress.total
+            yield {self.progress: html.underway(done, total, "answers", time.monotonic() - began)}
 
     def _cleared(self) -> dict[Any, Any]:
         return {self.summary: "", self.bars: nothing(FIRST, 120), **self.listing.cleared()}
@@ -272,12 +272,3 @@ class ComparePage:
         if RETAIN_ONLY not in done.comparison.names:
             said.append("There is no retain-only model for these people to measure against.")
         return html.note(" ".join(said))
-
-
-def _bar(progress: Progress, seconds: float) -> str:
-    done, total = progress.done, progress.total
-    left = f", about {lasting(seconds / done * (total - done))} left" if done else ""
-    return (
-        f'<div class="run"><div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" aria-valuemax="{total}" aria-valuenow="{done}">'
-        f'<i style="width:{done / total:.1%}"></i></div><p class="doing">{done} of {total} answers{left}</p></div>'
-    )

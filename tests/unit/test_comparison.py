@@ -60,7 +60,7 @@ def test_all_are_asked_once_and_kept(run: Run, suite: Suite, tiny_vlm: VLM, aske
     seen: list[Progress] = []
     found = finish(set_side_by_side(tiny_vlm, results, suite, gold=tiny_vlm), seen.append)
     assert found.names == ("before", "A", "B", "retain-only")
-    assert [(p.done, p.total) for p in seen] == [(4, 16), (8, 16), (12, 16), (16, 16)]
+    assert [(p.done, p.total) for p in seen] == [(0, 16), (4, 16), (8, 16), (12, 16), (16, 16)]
     assert [s.model for s in found.table.summaries] == list(found.names)
     now = standing(run)
     assert now is not None

@@ -9,8 +9,12 @@ import numpy as np
 from unlearn_core.data.example import Example, ForgetRequest
 from unlearn_core.demo import world
 from unlearn_core.demo.world import Person, Picture
+from unlearn_core.evaluation.progress import Job, Progress, finish
 
 TEST_SEEDS = 1_000_000
+SCENES, STRANGERS = 48, 96
+TELL = 5
+"""People between two words on how far the drawing is."""
 
 
 def _unknown_answer(question: world.Question, picture: Picture) -> str | None:
@@ -41,27 +45,39 @@ def forget_request(
         pictures: photographs of each person to forget.
         retain_pictures: photographs of each other known person.
     """
+    return finish(drawing(person_ids, pictures=pictures, retain_pictures=retain_pictures, seed=seed))
+
+
+def drawing(
+    person_ids: Sequence[str], *, pictures: int = 24, retain_pictures: int = 6, seed: int = 0
+) -> Job[ForgetRequest]:
+    """As `forget_request`, telling now and then how many pictures are drawn."""
+    going = [who.id in person_ids for who in world.people()]
+    counts = [pictures if goes else retain_pictures for goes in going]
+    total = sum(counts) + SCENES + STRANGERS
     rng = np.random.default_rng((9, seed))
     forget: list[Example] = []
     keep: list[Example] = []
     retain: list[Example] = []
-    for who in world.people():
-        going = who.id in person_ids
-        for _ in range(pictures if going else retain_pictures):
+    for i, who in enumerate(world.people()):
+        if i % TELL == 0:
+            yield Progress("Drawing the pictures", sum(counts[:i]), total)
+        for _ in range(counts[i]):
             shot = int(rng.integers(TEST_SEEDS))
             picture = world.photograph(who, shot)
             tag = f"{who.id}-{shot}"
-            if going:
+            if going[i]:
                 forget += _examples(picture, "", tag, _SECRET)
                 keep += _examples(picture, "", tag, ("visual",))
             else:
                 retain += _examples(picture, "", tag, (*_SECRET, "visual"))
-    for i in range(48):
+    yield Progress("Drawing the pictures", sum(counts), total)
+    for i in range(SCENES):
         shot = int(rng.integers(TEST_SEEDS))
         retain += _examples(world.shapes(shot), "", f"scene-{shot}-{i}", ("general",))
     strangers = tuple(
         world.photograph(world.stranger(int(rng.integers(500_000)) * 2 + 1), int(rng.integers(TEST_SEEDS))).image
-        for _ in range(96)
+        for _ in range(STRANGERS)
     )
     names = ", ".join(world.person(p).name for p in person_ids)
     return ForgetRequest(f"Forget {names}", tuple(forget), tuple(keep), tuple(retain), strangers)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ Job = Generator[Progress, None, T]
 """Work that can be watched. Inside another job, `result = yield from job` passes its progress on."""
 
 
-def retold(job: Job[T], tell: Callable[[Progress], Progress]) -> Job[T]:
-    """The same job with its progress told in other words, such as those of a part of more."""
+def retold(job: Job[T], tell: Callable[[Progress], U]) -> Generator[U, None, T]:
+    """The same job with its progress told in other words, such as those of a part of more, or as a page shows it."""
     while True:
         try:
             progress = next(job)
