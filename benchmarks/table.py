@@ -159,6 +159,11 @@ def startup(rows: Sequence[Row]) -> str:
     return markdown(("what", "seconds", ""), [(r["what"], f"{r['seconds']:.1f}", r["note"]) for r in rows])
 
 
+def feel(rows: Sequence[Row]) -> str:
+    out = [(r["what"], f"{1000 * r['sign_s']:.0f}", f"{1000 * r['result_s']:.0f}") for r in rows]
+    return markdown(("what one does", "sign, ms", "result or progress, ms"), out)
+
+
 def still(row: Row) -> list[str]:
     """Of the facts of each kind that were given before, the share that still is."""
     return [f"{kind['still']:.0%} of {kind['known']}" for kind in row["facts"].values()]
@@ -312,6 +317,12 @@ given before that still are. What the retain-only model, which is of the first f
         "The two commands",
         "Seconds of each, on a fresh clone with an empty home.",
         startup,
+    ),
+    "feel": (
+        "How soon the page answers",
+        """Milliseconds until what is pressed looks pressed, or anything else changes, counted from the press; and from the click on until there
+is the result, or how far it is. The slowest of several rounds in Chromium on the demo model, with nothing else busy; lower is better.""",
+        feel,
     ),
     "soak": (
         "Many at once",
