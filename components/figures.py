@@ -310,8 +310,8 @@ def _axis_of(steps: Sequence[Step]) -> dict[str, Any]:
 
 def _roomy(figure: go.Figure) -> go.Figure:
     """A curve of a fit: its margin does not follow the numbers, which change while one looks."""
-    figure = plain(figure, 260).update_layout(margin={"l": 64, "b": 44})
-    figure.update_xaxes(automargin=False)
+    figure = plain(figure, 260).update_layout(margin={"l": 64, "r": 20, "b": 48})
+    figure.update_xaxes(automargin=False, title_standoff=6)
     return figure.update_yaxes(automargin=False)
 
 
