@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -145,7 +144,7 @@ class Mapping:
 
     def _choose(self, request: gr.Request, opened: bool, before: Choice, choice: Choice) -> Iterator[Any]:
         """Make what the choice needs, telling how far it is, and draw it; once stopped, the one before."""
-        looked, stop = self.looked(request), self._stoppable(request)
+        looked, stop = self.looked(request), self.studio.desk.stoppable(request.session_hash, STOP)
         choice = choice.of(looked)
         if name_of(choice) is not None and looked.rows is None:
             raise BadRequest("There is no map of this answer: there was no picture to look at, or nothing was said.")
@@ -195,22 +194,14 @@ class Mapping:
         place = _moved(self.looked(request), choice.place, event)
         yield from self._choose(request, opened, choice, replace(choice, place=place))
 
-    def _stoppable(self, request: gr.Request) -> Event:
-        """What tells the work that begins now to end."""
-        stop = Event()
-        self.studio.desk.put(request.session_hash, STOP, stop)
-        return stop
-
     @plainly
     def _stop(self, request: gr.Request) -> None:
         """The work itself draws what is left of it, so that nothing it said before comes after that."""
-        stop = self.studio.desk.find(request.session_hash, STOP, Event)
-        if stop is not None:
-            stop.set()
+        self.studio.desk.stop(request.session_hash, STOP)
 
     @plainly
     def _check(self, choice: Choice, request: gr.Request) -> Any:
-        looked, stop = self.looked(request), self._stoppable(request)
+        looked, stop = self.looked(request), self.studio.desk.stoppable(request.session_hash, STOP)
         if looked.rows is None:
             raise BadRequest("There is no map of this answer that could be checked.")
         score = Scorer.of(

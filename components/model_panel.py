@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -115,9 +114,7 @@ class ModelPanel:
     @plainly
     def _cancel(self, request: gr.Request) -> None:
         """The page follows at once; what still goes on behind it ends at its next step."""
-        stop = self.studio.desk.find(request.session_hash, STOP, Event)
-        if stop is not None:
-            stop.set()
+        self.studio.desk.stop(request.session_hash, STOP)
 
     @plainly
     def _unload(self, turned: int, request: gr.Request) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from unlearn_core.vlm.errors import StudioError
@@ -58,6 +58,18 @@ class Desk:
             return self.get(session, name, kind)
         except Gone:
             return None
+
+    def stoppable(self, session: str | None, name: str) -> Event:
+        """What tells the work that begins now under this name to end."""
+        stop = Event()
+        self.put(session, name, stop)
+        return stop
+
+    def stop(self, session: str | None, name: str) -> None:
+        """Tell the work that goes on under this name, if any does, to end at its next step."""
+        stop = self.find(session, name, Event)
+        if stop is not None:
+            stop.set()
 
     def copy(self, session: str, other: str, names: Collection[str]) -> bool:
         """Give another session what a session holds under these names, too; whether there was anything."""

@@ -147,7 +147,7 @@ class ComparePage:
         """Results on the model that the session has taken, and whom they can be about; what was compared before is let go."""
         return {
             self.result: self.refresh(chosen),
-            self.other: self._others(NOBODY),
+            self.other: self._other(NOBODY),
             self.about: gr.Dropdown(choices=self._people(), value=[]),
             self.gold: gr.Textbox("", visible=self._asks_for_gold()),
             self.progress: html.empty(BEGIN),
@@ -170,13 +170,18 @@ class ComparePage:
 
     @plainly
     def reopened(self, other: str | None) -> Any:
-        """What else may have changed while another page was open: the choices for B, and the chart of all runs."""
-        return {self.other: self._others(other), self.scatter: figures.scatter(points(self.studio))}
+        """What else may have changed while another page was open: the choices for B, and the chart of all runs. B itself is
+        left alone where it can be: after a reload, it may just have come back."""
+        there = other in [ref for _, ref in self._others()]
+        choices = gr.Dropdown(choices=self._others()) if there else self._other(NOBODY)
+        return {self.other: choices, self.scatter: figures.scatter(points(self.studio))}
 
-    def _others(self, chosen: str | None) -> gr.Dropdown:
-        results = self.studio.results()
-        there = chosen in [ref for _, ref in results]
-        return gr.Dropdown(choices=[("none", NOBODY), *results], value=chosen if there else NOBODY)
+    def _other(self, chosen: str | None) -> gr.Dropdown:
+        others = self._others()
+        return gr.Dropdown(choices=others, value=chosen if chosen in [ref for _, ref in others] else NOBODY)
+
+    def _others(self) -> list[tuple[str, str]]:
+        return [("none", NOBODY), *self.studio.results()]
 
     @plainly
     def _chosen(self, result: str | None, about: list[str] | None, marked: list[str]) -> Any:
@@ -229,7 +234,7 @@ class ComparePage:
         if done is None:
             return {}
         sides = done.sides
-        chosen = {self.result: self.refresh(sides.a), self.other: self._others(sides.b), self.gold: sides.folder}
+        chosen = {self.result: self.refresh(sides.a), self.other: self._other(sides.b), self.gold: sides.folder}
         return {**chosen, self.about: gr.Dropdown(value=list(sides.about)), **self._told(done)}
 
     def _answers(self, sides: Sides, thorough: bool) -> Generator[Any, None, Comparison]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +126,11 @@ def test_two_runs_side_by_side(compared: Server, visit: Callable[..., Page]) -> 
         assert chart.format == "PNG"
     page.get_by_role("tab", name="Every result").click()
     expect(page.locator("#compare-scatter .scatterlayer .point")).to_have_count(2)
+
+    # A reload brings it back as it was.
+    page.reload()
+    rows.first.wait_for()
+    expect(page.locator("#compare-other input")).to_have_value(re.compile("Broken"))
+    assert [share(page, "All that must go", column) for column in (3, 4, 5, 6)] == pytest.approx(
+        [1, 0.02, 0, 0], abs=0.02
+    )
