@@ -138,7 +138,9 @@ def pick_word(choice: Choice, key: str, more: bool) -> Choice:
 
 
 def heat_map(looked: Looked | None, choice: Choice) -> go.Figure:
-    if looked is None or looked.rows is None or looked.shown.image is None:
+    if looked is None:
+        return figures.nothing("Here appears where an answer looked.")
+    if looked.rows is None or looked.shown.image is None:
         return figures.nothing("No map: there was no picture to look at.")
     kind, ends, outlines = KINDS[choice.kind], scale(looked, choice), _outlines(looked, choice)
     told: Any = {"unit": kind.unit, "hover": kind.hover, "outlines": outlines}
@@ -158,7 +160,7 @@ def _outlines(looked: Looked, choice: Choice) -> list[figures.Outline]:
 
 def share_lines(looked: Looked | None, choice: Choice) -> go.Figure:
     if looked is None or looked.rows is None:
-        return figures.nothing("", 120)
+        return figures.nothing("" if looked else "And here, in which layers.", 120)
     loud = choice.words[0] if len(choice.words) == 1 else None
     return figures.share_lines([w.text for w in looked.words], shares(looked, choice.heads), loud)
 

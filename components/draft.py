@@ -96,11 +96,11 @@ def rows(draft: Draft) -> list[list[str]]:
 
 
 def edited(draft: Draft, table: Sequence[Sequence[Any]]) -> Draft:
-    """The draft as the table now has it: changed, new and removed lines. Raises BadRequest."""
+    """The draft as the table now has it: changed, new and removed lines, without what is `unfinished`. Raises BadRequest."""
     lines = []
     for cells in table:
         number, side, who, question, answer = (str(c if c is not None else "").strip() for c in cells[:5])
-        if not (side or question or answer):
+        if not (side or question or answer) or _unfinished(cells):
             continue
         if side not in SIDES:
             raise BadRequest(f"'{side}' is no side. Please write one of: {', '.join(SIDES)}.")
@@ -110,6 +110,16 @@ def edited(draft: Draft, table: Sequence[Sequence[Any]]) -> Draft:
         else:
             lines.append(asked(draft, side, who, question, answer))
     return replace(draft, lines=tuple(lines))
+
+
+def unfinished(table: Sequence[Sequence[Any]]) -> bool:
+    """Whether somebody is still writing a new line."""
+    return any(map(_unfinished, table))
+
+
+def _unfinished(cells: Sequence[Any]) -> bool:
+    number, side, _, question, answer = (str(c or "").strip() for c in cells[:5])
+    return not number and not (side and question and answer)
 
 
 def _changed(example: Example, who: str, question: str, answer: str) -> Example:

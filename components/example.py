@@ -30,12 +30,16 @@ class Example:
             self.tour = gr.Button(
                 "See it happen: forget the person below", size="md", visible=bool(cards), elem_id="inspect-tour"
             )
-        self.drawn = [self.card, self.see]
+        self.drawn = [self.card, self.see, self.tour]
 
     def turned(self) -> dict[Any, Any]:
         """For the model that the session has taken."""
-        card = self._card()
-        return {self.card: gr.HTML(card, visible=bool(card)), self.see: gr.Button(visible=bool(card))}
+        card, cards = self._card(), self.studio.collection.cards()
+        return {
+            self.card: gr.HTML(card, visible=bool(card)),
+            self.see: gr.Button(visible=bool(card)),
+            self.tour: gr.Button(visible=bool(cards)),
+        }
 
     def _card(self) -> str:
         """Both answers are given now; nothing where the collection brings no such result, or it is for another model."""

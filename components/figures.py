@@ -188,7 +188,9 @@ def share_lines(words: Sequence[str], shares: Float[Tensor, "layers words"], cho
             "xanchor": "right",
         }
         figure.add_annotation(**note, x=1, y=1.02, yanchor="bottom", font={"size": 11})
-    return plain(figure, 210).update_layout(margin={"t": 22})
+    figure = plain(figure, 210).update_layout(margin={"t": 22, "l": 14, "b": 12})
+    figure.update_xaxes(title_standoff=6)
+    return figure.update_yaxes(title_standoff=8)
 
 
 PART_COLOURS = (KEEP, "#3b4fa8", "#c2a13c", "rgba(123,136,148,.45)")

@@ -75,6 +75,7 @@ class ForgetPage:
             self.nobody,
             self.people,
             self.marked,
+            self.summary,
             self.panel,
             *self.own.drawn,
             *self.own.bank.drawn,
@@ -89,12 +90,13 @@ class ForgetPage:
 
     def turned(self, request: gr.Request) -> dict[Any, Any]:
         """The people whom the session's model knows, those marked who were before; no request of one's own is begun."""
-        cards = self.studio.collection.subjects()
+        cards, kept = self.studio.collection.subjects(), self.kept(request)
         return {
             self.last: None,  # those were of the model before
+            self.summary: self._summary(kept),
             self.nobody: gr.HTML(visible=not cards),
             self.people: gr.Column(visible=bool(cards)),
-            self.marked: other_cards(cards, self.kept(request), many=True, heading=HEADING),
+            self.marked: other_cards(cards, kept, many=True, heading=HEADING),
             self.panel: gr.Accordion(open=not cards),
             **self.own.turned(request),
         }
@@ -130,6 +132,8 @@ class ForgetPage:
 
     def _summary(self, marked: list[str]) -> str:
         """What will be forgotten and what stays, as two panels."""
+        if not marked and not self.studio.collection.subjects():
+            return html.empty("Nobody is marked yet. What you put together below is marked once you use it.")
         if not marked:
             return html.empty(
                 "Nobody is marked yet. Click one or more people; a handful takes a minute or two to forget. Somebody else? "

@@ -126,7 +126,7 @@ def left_out(unknown: int, known: int) -> str:
     if not unknown:
         return html.note(f"The model knows all {known} of the answers to forget.", "keep")
     return html.note(
-        f"The model knows {known} of the {known + unknown} answers to forget. The other {unknown} cannot be forgotten and "
-        "were left out of the request.",
+        f"The model knows {known} of the {known + unknown} answers to forget. {unknown} "
+        f"{'is' if unknown == 1 else 'are'} left out: what it does not know it cannot forget.",
         "forget",
     )

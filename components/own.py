@@ -22,6 +22,7 @@ from components.boxing import boxed
 from components.draft import Draft
 from components.gallery import brought
 from components.handlers import plainly
+from components.line import LinePanel
 from components.looking import Looked
 from components.region import RegionPanel, dragged, written
 from components.studio import IN_ORDER, REQUEST, Studio
@@ -87,7 +88,11 @@ class OwnRequest:
 
     def _draw_lines(self) -> None:
         gr.HTML(
-            html.step(3, "Look over what will be asked of the methods, and let it propose who must stay as they are.")
+            html.step(
+                3,
+                "Look over what will be asked of the methods, write lines of your own, and let it propose who must stay "
+                "as they are.",
+            )
         )
         self.table = gr.Dataframe(
             headers=list(drafts.HEADERS),
@@ -107,6 +112,7 @@ class OwnRequest:
             f"<p class='legend'>Sides: {', '.join(drafts.SIDES)}. Keep is what can be seen of the same people; "
             "retain is about everybody else.</p>"
         )
+        self.line = LinePanel("own-line")
         self.propose = gr.Button("Propose what to retain", interactive=False, elem_id="own-propose")
         self.findings = gr.HTML(elem_id="own-findings")
         gr.HTML(html.step(4, "Give it a name and use it: then it is what is marked, above."))
@@ -148,6 +154,7 @@ class OwnRequest:
         self.bin.undo.click(self._undo, self.bin.gone, [*all_of_it, *self.bin.drawn], **QUIET)
         self.table.input(self._edit, self.table, all_of_it, **QUIET)
         self.facts.select(self._mark, None, all_of_it, **QUIET)
+        self.line.on_add(self._write_down, self.who, all_of_it)
         region = self.region
         self.strip.select(self._look, None, region.drawn, **QUIET)
         region.stage.select(self._drag, region.place, all_of_it, **QUIET)
@@ -214,7 +221,10 @@ class OwnRequest:
 
     @plainly
     def _edit(self, table: list[list[Any]], request: gr.Request) -> Any:
-        return self._shown(drafts.edited(self._draft(request), table), request)
+        shown = self._shown(drafts.edited(self._draft(request), table), request)
+        if drafts.unfinished(table):  # what is half written stays under the hands of who writes it
+            del shown[self.table]
+        return shown
 
     @plainly
     def _ask(self, who: str, request: gr.Request) -> Iterator[Any]:
@@ -253,6 +263,18 @@ class OwnRequest:
             )
         draft = drafts.with_fact(self._draft(request), subject, found.facts[int(place)])
         return self._shown(draft, request)
+
+    @plainly
+    def _write_down(self, who: str, question: str, answer: str, side: str, request: gr.Request) -> Any:
+        """A line over all pictures of the person who is named. What must go needs one; what stays may be about none."""
+        draft = self._draft(request)
+        named = who.strip()
+        if side == "forget" and named not in draft.subjects():
+            if named:
+                raise BadRequest(f"There is no picture of {named} here yet. Please add one, or correct the name.")
+            named = self._subject(draft, "")
+        line = drafts.asked(draft, side, named, question.strip(), answer.strip())
+        return self._shown(replace(draft, lines=(*draft.lines, line)), request) | self.line.emptied()
 
     @plainly
     def _propose(self, request: gr.Request) -> Any:

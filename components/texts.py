@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from unlearn_core.bundle.cards import limit_of
+
 
 @dataclass(frozen=True)
 class About:
@@ -18,7 +20,7 @@ _PROBED = "Checked with the probes shown here only: other questions, pictures or
 _SHARED = (_PROBED, "Questions asked by name, without a picture, are answered as before.")
 _BASELINE = (
     "Changes the language model, so answers about anything may change, also those by name without a picture: compare them.",
-    "The original model is not changed: whoever runs it without the module has the knowledge back.",
+    limit_of("lora"),
     _PROBED,
 )
 
@@ -27,7 +29,7 @@ ABOUT = {
         "A gate recognises pictures of the marked people; only for those, the picture tokens that the question looks at least are "
         "rewritten. All weights stay as they are, and every other picture is answered exactly as before.",
         (
-            "The knowledge is still in the weights: whoever removes the module has it back.",
+            limit_of("cagul"),
             "All hangs on the gate: a crop, a flip or noise may slip past it, and everybody in a flagged picture is affected.",
             *_SHARED,
         ),
@@ -36,7 +38,7 @@ ABOUT = {
         "The vision tower and the projector learn to see the marked people as strangers. Each update is held back where retained "
         "pictures would change (the null space), and the language model stays as it is.",
         (
-            "The original model is not changed: whoever runs it without the module has the knowledge back.",
+            limit_of("cvf"),
             "What is retained is protected to the measured degree only: compare it before you rely on it.",
             *_SHARED,
         ),

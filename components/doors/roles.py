@@ -25,7 +25,7 @@ boxing.Boxing._open boxing.Boxing._drag boxing.Boxing._write boxing.Boxing._whol
 deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
 forget.ForgetPage._changed forget.ForgetPage.recall builtins.list
 own.OwnRequest._add own.OwnRequest._open own.OwnRequest._edit own.OwnRequest._mark
-own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
+own.OwnRequest._write_down own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
 own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda> own.OwnRequest._left own.OwnRequest.relist
 unlearn.UnlearnPage._marked unlearn.UnlearnPage._choose unlearn.UnlearnPage._tick unlearn.UnlearnPage._open
 unlearn.UnlearnPage.again

@@ -56,3 +56,41 @@ def test_a_file_that_is_no_request_gets_one_sentence(quiet: Server, visit: Calla
     wrong.write_text('{"question": NaN}\n')
     upload(page, "#own-file", wrong)
     expect(told(page)).to_contain_text("people.jsonl, line 1: This is not JSON")
+
+
+def write(page: Page, question: str, answer: str) -> None:
+    page.locator("#own-line-question textarea, #own-line-question input").first.fill(question)
+    page.locator("#own-line-answer textarea, #own-line-answer input").first.fill(answer)
+    page.locator("#own-line-add").click()
+
+
+def test_a_request_can_be_written_line_by_line(quiet: Server, visit: Callable[..., Page], tmp_path: Path) -> None:
+    who = world.people()[5]
+    pictures = [tmp_path / f"{i}.png" for i in range(4)]
+    for i, path in enumerate(pictures):
+        world.photograph(who, i).image.save(path)
+    page = visit(quiet.url)
+    turn_to(page, "Forget")
+    page.locator("#own > button").click()
+    name = page.locator("#own-who textarea, #own-who input").first
+    name.fill("Mara")
+    with page.expect_file_chooser() as chooser:
+        page.locator("#own-pictures").click()
+    chooser.value.set_files(pictures)
+    expect(page.locator("#own-strip button")).to_have_count(4)
+    asked = "What is the job of this person?"
+    name.fill("Nobody")
+    write(page, asked, who.facts["job"])
+    expect(told(page)).to_contain_text("There is no picture of Nobody here yet.")
+    name.fill("Mara")
+    page.locator("#own-line-add").click()
+    lines = page.locator("#own-table")
+    expect(lines).to_contain_text(who.facts["job"])
+    page.locator("#own-line-side input").click()
+    page.get_by_role("option", name="stays, of somebody else").click()
+    name.fill("")
+    write(page, "What is the capital of France?", "Paris")
+    expect(lines).to_contain_text("retain")
+    page.locator("#own-name input, #own-name textarea").first.fill("By hand")
+    page.locator("#own-use").click()
+    expect(page.locator("#forget-summary")).to_contain_text("By hand: 4 answers about pictures of 1 person.")

@@ -75,8 +75,20 @@ def test_what_is_changed_added_and_removed_in_the_table_is_in_the_request(draft:
     ]
     with pytest.raises(BadRequest, match="is no side"):
         drafts.edited(draft, [["", HOSTILE, "Mira", "Hat?", "no", ""]])
+
+
+def test_a_line_that_is_still_being_written_is_left_to_who_writes_it(draft: drafts.Draft) -> None:
+    table = drafts.rows(draft)
+    assert not drafts.unfinished(table)
+    for half in (
+        ["", "", "", "", "", ""],
+        ["", "keep", "Mira", "", "no", ""],
+        [None, None, "Mira", "Hat?", "no", None],
+    ):
+        assert drafts.unfinished([*table, half])
+        assert drafts.rows(drafts.edited(draft, [*table, half])) == table
     with pytest.raises(BadRequest, match="needs a question"):
-        drafts.edited(draft, [["", "keep", "Mira", "", "no", ""]])
+        drafts.asked(draft, "forget", "Mira", "", "no")
 
 
 def test_an_exported_request_comes_back_as_the_same_draft(draft: drafts.Draft, tmp_path: Path) -> None:
@@ -119,7 +131,7 @@ def test_what_the_model_does_not_know_is_counted_and_left_out(draft: drafts.Draf
     assert {e.answer for e in left.request().forget} == {JOB.answer}
     assert left.lines[-1].side == drafts.LEFT_OUT
     assert "1 of the 2 answers" in left_out(1, 1)
-    assert "The other 1 cannot be forgotten" in left_out(1, 1)
+    assert "1 is left out" in left_out(1, 1)
 
 
 def test_an_answer_that_was_given_is_marked_once_and_a_refusal_never(picture: Picture) -> None:

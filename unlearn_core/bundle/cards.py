@@ -12,17 +12,17 @@ ABOUT = {
     "cagul": (
         "A small module beside a frozen vision-language model. A gate looks for the subjects to forget; where it finds "
         "one, some of the picture's visual tokens are changed before the language model reads them. No weight changes.",
-        "The knowledge is still in the weights of the model. Whoever removes the module has it back.",
+        "The knowledge is still in the weights: whoever removes the module has it back.",
     ),
     "cvf": (
         "Changes of weights of the vision tower and the projector, so that the subjects to forget no longer look like "
         "themselves to the language model, which stays as it is.",
-        "The original model is not changed. Whoever runs it without this bundle has the knowledge back.",
+        "The original model is not changed: whoever runs it without the module has the knowledge back.",
     ),
 }
 OTHER = (
     "What a vision-language model has learned in order to forget.",
-    "The original model is not changed. Whoever runs it without this bundle has the knowledge back.",
+    "The original model is not changed: whoever runs it without the module has the knowledge back.",
 )
 
 

@@ -89,7 +89,7 @@ def export(
         versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         report=report,
-        limits=(limit_of(module.kind), *limits),
+        limits=tuple(dict.fromkeys((limit_of(module.kind), *limits))),
         files={},
     )
     with storing(), temporary_folder() as folder:
