@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import shorten
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,8 @@ from unlearn_core.attention import drawing
 from unlearn_core.methods.seen import Seen, seen_through
 from unlearn_core.vlm.errors import BadRequest
 
+CAPTION = 80
+"""Most characters of the words below a map that is saved."""
 _FILES = {"png": "image/png", "svg": "image/svg+xml", "npz": "application/zip"}
 
 
@@ -101,7 +104,9 @@ def file_of(looked: Looked, choice: Choice, kind: str) -> bytes:
         return drawing.npz(_numbers(looked, choice))
     about = KINDS[choice.kind]
     stops = figures.CHANGE if about.signed else figures.HEAT
-    drawn = drawing.Drawn(image, heat(looked, choice), scale(looked, choice), stops, about.unit)
+    words = " ".join(looked.words[i].text for i in choice.words) or "whole answer"
+    unit = f"{about.unit}: {shorten(words, CAPTION, placeholder=' …')}"
+    drawn = drawing.Drawn(image, heat(looked, choice), scale(looked, choice), stops, unit)
     return drawing.png(drawn) if kind == "png" else drawing.svg(drawn).encode()
 
 
