@@ -8,7 +8,7 @@ from html import escape
 from components import html
 from components.comparing.lines import Line, Reply
 from components.html import data_uri
-from unlearn_core.comparison import BEFORE, Comparison
+from unlearn_core.comparison import BEFORE, RETAIN_ONLY, Comparison
 from unlearn_core.evaluation.measure import ANSWERED
 from unlearn_core.evaluation.metrics.measured import Measured
 from unlearn_core.evaluation.suite import SPLITS, Side, Split
@@ -16,6 +16,8 @@ from unlearn_core.evaluation.table import Row, Summary
 
 THUMB = 72
 """Longest side of a question's picture, in pixels."""
+LOW = 0.5
+"""Of what must stay: where a result keeps less, it is said which part it loses."""
 _SIDES = {
     Side.FORGET: ("Must go: lower is better", "forget"),
     Side.RETAIN: ("Must stay: higher is better", "keep"),
@@ -42,8 +44,25 @@ def _overall(found: Comparison) -> str:
     return (
         f'<tbody class="overall"><tr><th scope="row">All that must go</th><td>{counted}</td>{leaked}</tr>'
         f'<tr><th scope="row">All that must stay <small>harmonic mean</small></th><td></td>{kept}</tr>'
+        f"{_pulled_down(found)}"
         f'<tr><th scope="row">Both <small>harmonic mean of forgotten and kept</small></th><td></td>{both}</tr></tbody>'
     )
+
+
+def _pulled_down(found: Comparison) -> str:
+    """Which part of what must stay makes the mean of a result low: of a harmonic mean, one part at 0 is enough."""
+    worst = []
+    for result in found.table.summaries:
+        if result.model in (BEFORE, RETAIN_ONLY) or result.kept is None or result.kept.value >= LOW:
+            continue
+        parts = [row for row in found.table.rows if row.model == result.model and SPLITS[row.split].side is Side.RETAIN]
+        shares = [(share.value, SPLITS[row.split].title) for row in parts if (share := answered(row)) is not None]
+        value, title = min(shares)
+        worst.append(f"of {result.model} “{title}” at {value:.0%}")
+    if not worst:
+        return ""
+    said = f"One low part makes a harmonic mean low: {'; '.join(worst)}."
+    return f'<tr><td colspan="{2 + len(found.names)}"><small>{escape(said)}</small></td></tr>'
 
 
 def _both(summary: Summary) -> str:

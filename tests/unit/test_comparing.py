@@ -96,6 +96,8 @@ def test_the_summary_has_forget_and_retain_numbers_of_every_model(found: Compari
     assert [row.leaked.value for row in found.table.summaries] == pytest.approx([1, 2 / 3, 0])
     assert "67%" in page
     assert "0–100" in page, "an interval of three questions is wide"
+    assert "of B “" in page, "which part of what must stay is lost"
+    assert "of A “" not in page
 
 
 def test_nothing_that_is_shown_becomes_markup(found: Comparison, lines: tuple[Line, ...]) -> None:
