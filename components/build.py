@@ -127,7 +127,8 @@ def build(choice: Choice, vlm: VLM, workspace: Path, trackers: Sequence[str] = (
             (export_tab, export, export.result),
         ):
             tab.select(page.refresh, chosen, chosen, **QUIET)
-        forget_tab.select(forget.own.relist, forget.own.saved, forget.own.saved, **QUIET)
+        kept = forget.own.shelved
+        forget_tab.select(kept.relist, kept.saved, kept.saved, **QUIET)
         compare_tab.select(compare.reopened, compare.other, [compare.other, compare.scatter], **QUIET)
         runs_tab.select(runs.refresh, runs.asked, runs.view, **QUIET)
         tabs.select(runs.left, None, runs.timer, **QUIET)

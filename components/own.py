@@ -17,7 +17,6 @@ import torch
 from components import draft as drafts
 from components import html, importing, known
 from components.bank import BankPanel
-from components.bin import Bin
 from components.boxing import boxed
 from components.draft import Draft
 from components.gallery import brought
@@ -25,6 +24,7 @@ from components.handlers import plainly
 from components.line import LinePanel
 from components.looking import Looked
 from components.region import RegionPanel, dragged, written
+from components.saved import SavedPanel
 from components.studio import IN_ORDER, REQUEST, Studio
 from components.widgets import clickable, picked
 from unlearn_core.data.checks import Severity
@@ -124,12 +124,7 @@ class OwnRequest:
         with gr.Row():
             self.save = gr.Button("Save and export", interactive=False, min_width=130, elem_id="own-save")
             self.download = gr.DownloadButton("Download", visible=False, min_width=110, elem_id="own-download")
-        self.saved = gr.Dropdown(
-            self._saved(), value=None, label="Saved requests", filterable=False, elem_id="own-saved"
-        )
-        self.armed = gr.State(False)
-        self.delete = gr.Button("Delete this request", visible=False, elem_id="own-delete")
-        self.bin = Bin(self.studio, "own", self.studio.shelf, "request")
+        self.shelved = SavedPanel(self.studio)
 
     def _wire(self) -> None:
         buttons = [self.ask, self.propose, self.use, self.save, self.download]
@@ -140,18 +135,13 @@ class OwnRequest:
             self.table,
             self.findings,
             self.name,
-            self.saved,
-            self.armed,
-            self.delete,
+            *self.shelved.drawn,
             *buttons,
             *self.region.drawn,
         ]
         self.pictures.upload(self._add, [self.pictures, self.who], all_of_it, **QUIET)
         self.file.upload(self._open, self.file, all_of_it, **QUIET)
-        self.saved.input(self._take_up, self.saved, all_of_it, **QUIET)
-        deleting = self.delete.click(self._delete, [self.saved, self.armed], [*all_of_it, *self.bin.drawn], **QUIET)
-        deleting.then(self._left, self.marked, self.marked, **QUIET)
-        self.bin.undo.click(self._undo, self.bin.gone, [*all_of_it, *self.bin.drawn], **QUIET)
+        self.shelved.wire(self._anew, all_of_it, self.marked)
         self.table.input(self._edit, self.table, all_of_it, **QUIET)
         self.facts.select(self._mark, None, all_of_it, **QUIET)
         self.line.on_add(self._write_down, self.who, all_of_it)
@@ -173,8 +163,7 @@ class OwnRequest:
 
     def turned(self, request: gr.Request) -> dict[Any, Any]:
         """The panel as it is at first."""
-        self.studio.desk.put(request.session_hash, "known", None)
-        return self._shown(Draft(), request) | self.bank.turned(request)
+        return self._anew(Draft(), request) | self.bank.turned(request)
 
     def returned(self, request: gr.Request) -> dict[Any, Any]:
         """The panel as it was before the window was reloaded."""
@@ -193,31 +182,7 @@ class OwnRequest:
     @plainly
     def _open(self, path: str, request: gr.Request) -> Any:
         draft, report = importing.bring(Path(path))
-        self.studio.desk.put(request.session_hash, "known", None)
-        return {**self._shown(draft, request), self.report: importing.told(report)}
-
-    @plainly
-    def _take_up(self, saved: str | None, request: gr.Request) -> Any:
-        return self._taken_up(str(saved), request)
-
-    @plainly
-    def _delete(self, saved: str | None, armed: bool, request: gr.Request) -> Any:
-        """The first press asks, the second deletes."""
-        if not armed:
-            return {self.armed: True, self.delete: gr.Button("Delete it with its pictures?")}
-        gone = self.bin.discard(str(saved))
-        self.studio.desk.put(request.session_hash, "known", None)
-        return {**gone, **self._shown(Draft(), request)}
-
-    def _left(self, marked: list[str]) -> list[str]:
-        """What is marked, without a request that is no longer there."""
-        there = {REQUEST + saved.id for saved in self.studio.shelf.saved()}
-        return [ref for ref in marked if not ref.startswith(REQUEST) or ref in there]
-
-    @plainly
-    def _undo(self, gone: str, request: gr.Request) -> Any:
-        """Brings back what was deleted last, and takes it up."""
-        return {**self.bin.restore(gone), **self._taken_up(gone, request)}
+        return {**self._anew(draft, request), self.report: importing.told(report)}
 
     @plainly
     def _edit(self, table: list[list[Any]], request: gr.Request) -> Any:
@@ -417,21 +382,10 @@ class OwnRequest:
         tokens = self.studio.vlm.encode(images)
         return {id(image): token_statistics(t).cpu() for image, t in zip(images, tokens, strict=True)}
 
-    def _taken_up(self, saved: str, request: gr.Request) -> dict[Any, Any]:
-        """A saved request on the panel; as long as nothing of it is changed it stays the one that is chosen."""
-        draft = drafts.of_request(self.studio.shelf.load(saved))
+    def _anew(self, draft: Draft, request: gr.Request) -> dict[Any, Any]:
+        """Another request on the panel: what the model knows of the one before is let go."""
         self.studio.desk.put(request.session_hash, "known", None)
-        chosen = gr.Dropdown(choices=self._saved(), value=saved)
-        return {**self._shown(draft, request), self.saved: chosen, self.delete: gr.Button(visible=True)}
-
-    @plainly
-    def relist(self, chosen: str | None) -> Any:
-        """The requests that are saved now, when the page is opened; the choice stays while it is there."""
-        saved = self._saved()
-        return gr.Dropdown(choices=saved, value=chosen if chosen in [name for _, name in saved] else None)
-
-    def _saved(self) -> list[tuple[str, str]]:
-        return [(s.name, s.id) for s in self.studio.shelf.saved()]
+        return self._shown(draft, request)
 
     def _shown(
         self, draft: Draft, request: gr.Request, statistics: dict[int, torch.Tensor] | None = None
@@ -447,9 +401,7 @@ class OwnRequest:
             self.table: drafts.rows(draft),
             self.findings: known.findings(draft.checked(statistics)) if some else "",
             self.name: draft.name,
-            self.saved: gr.Dropdown(choices=self._saved(), value=None),
-            self.armed: False,
-            self.delete: gr.Button("Delete this request", visible=False),
+            **self.shelved.unchosen(),
             self.ask: gr.Button(interactive=bool(draft.pictures)),
             self.propose: gr.Button(interactive=going),
             self.use: gr.Button(interactive=going),

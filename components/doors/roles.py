@@ -26,7 +26,7 @@ deeper.Deeper._open deeper.Deeper._save deeper.Deeper.wire.<lambda>
 forget.ForgetPage._changed forget.ForgetPage.recall builtins.list
 own.OwnRequest._add own.OwnRequest._open own.OwnRequest._edit own.OwnRequest._mark
 own.OwnRequest._write_down own.OwnRequest._ask own.OwnRequest._stopped own.OwnRequest._propose own.OwnRequest._drag own.OwnRequest._look
-own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda> own.OwnRequest._left own.OwnRequest.relist
+own.OwnRequest._whole own.OwnRequest._write own.OwnRequest._wire.<lambda> saved.SavedPanel._left saved.SavedPanel.relist
 unlearn.UnlearnPage._marked unlearn.UnlearnPage._choose unlearn.UnlearnPage._tick unlearn.UnlearnPage._open
 unlearn.UnlearnPage.again
 comparing.page.ComparePage._run comparing.page.ComparePage._cancelled
@@ -42,7 +42,8 @@ export.ExportPage._chosen export.ExportPage.refresh
 """Asks and looks, and changes nothing but what the own session holds; answers of a comparison are kept with the run."""
 
 _OPERATOR = """
-own.OwnRequest._take_up own.OwnRequest._delete own.OwnRequest._undo own.OwnRequest._save own.OwnRequest._use own.OwnRequest._used
+saved.SavedPanel._take_up saved.SavedPanel._delete saved.SavedPanel._undo own.OwnRequest._save own.OwnRequest._use
+own.OwnRequest._used
 unlearn.UnlearnPage._start unlearn.UnlearnPage._cancel unlearn.UnlearnPage._delete unlearn.UnlearnPage._undo
 comparing.listing.Listing._save
 auditing.page.AuditPage._attack auditing.page.AuditPage._cancel auditing.page.AuditPage._report
