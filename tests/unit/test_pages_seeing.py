@@ -239,7 +239,12 @@ def test_a_drawing_has_one_rectangle_for_each_patch_with_its_value(picture: Pict
     cells = root.findall("{*}rect/{*}title/..")
     assert [float(cell[0].text or "nan") for cell in cells] == pytest.approx(looks.flatten().tolist(), rel=1e-4)
     assert (float(cells[0].attrib["x"]), float(cells[0].attrib["width"])) == (240, 120)
-    assert [text.text for text in root.findall("{*}text")] == ["0", "0.008", "0.016", "share of attention: whole answer"]
+    assert [text.text for text in root.findall("{*}text")] == [
+        "0",
+        "0.008",
+        "0.016",
+        "share of attention: whole answer",
+    ]
 
 
 def test_a_picture_shows_the_map_where_it_is_and_the_photograph_elsewhere(picture: Picture) -> None:
