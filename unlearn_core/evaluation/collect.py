@@ -159,9 +159,9 @@ def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int, max_new_tokens: i
     prompts = [p.prompt for p in probes]
     answers = vlm.ask(prompts, logits=True, batch_size=batch_size, max_new_tokens=max_new_tokens)
     asked = [
-        (prompt, answer, *given)
+        (prompt, answer, role, text)
         for prompt, answer, p in zip(prompts, answers, probes, strict=True)
-        for given in p.candidates()
+        for role, text in p.candidates()
     ]
     own = [_own(vlm, answer, role, text) for _, answer, role, text in asked]
     others = [(prompt, role, text) for (prompt, _, role, text), mine in zip(asked, own, strict=True) if mine is None]
