@@ -158,14 +158,13 @@ def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int, max_new_tokens: i
     """A given answer that is word for word the model's own costs no pass: its numbers came with the answer."""
     prompts = [p.prompt for p in probes]
     answers = vlm.ask(prompts, logits=True, batch_size=batch_size, max_new_tokens=max_new_tokens)
-    asked = [
-        (prompt, answer, role, text)
-        for prompt, answer, p in zip(prompts, answers, probes, strict=True)
-        for role, text in p.candidates()
-    ]
-    own = [_own(vlm, answer, role, text) for _, answer, role, text in asked]
-    others = [(prompt, role, text) for (prompt, _, role, text), mine in zip(asked, own, strict=True) if mine is None]
-    rest = score_candidates(vlm, others, batch_size)
+    asked: list[tuple[Prompt, Role, str]] = []
+    own: list[Scored | None] = []
+    for prompt, answer, p in zip(prompts, answers, probes, strict=True):
+        for role, text in p.candidates():
+            own.append(_own(vlm, answer, role, text))
+            asked.append((prompt, role, text))
+    rest = score_candidates(vlm, [given for given, mine in zip(asked, own, strict=True) if mine is None], batch_size)
     scored = iter([mine or next(rest) for mine in own])
     return [
         Record(
