@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -16,10 +16,9 @@ from components.handlers import plainly
 from components.studio import Studio
 from components.texts import HELP
 from components.widgets import clickable, picked
-from unlearn_core.data.example import ForgetRequest
-from unlearn_core.evaluation.progress import Progress, retold
+from unlearn_core.evaluation.progress import Job, Progress, aside, retold
 from unlearn_core.methods import ALL_METHODS
-from unlearn_core.runs import RunState
+from unlearn_core.runs import Run, RunState
 from unlearn_core.vlm.errors import BadRequest, RunNotFound
 
 POLL = 1.0
@@ -158,26 +157,26 @@ class UnlearnPage:
             self.start: gr.Button("Preparing the pictures …", interactive=False),
             self.onward: gr.Button(visible=False),
         }
-        try:
-            if like:
-                other = self.studio.workspace.run(like)
-                request, title = other.request(), other.info.title
-            else:
-                request, title = (yield from self._drawn(marked)), self.studio.request_title(marked)
-            run = self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
-        except Exception:
-            yield {**ready, **self.latest()}
-            raise
-        yield {**ready, **self.show(run.id)}
-
-    def _drawn(self, marked: list[str]) -> Generator[Any, None, ForgetRequest]:
-        """What is marked, as a request; shows meanwhile how far its pictures are."""
         began = time.monotonic()
 
         def told(p: Progress) -> Any:
             return {self.progress: html.underway(p.done, p.total, "pictures drawn", time.monotonic() - began)}
 
-        return (yield from retold(self.studio.request(marked), told))
+        try:
+            run = yield from retold(aside(self._made(marked, like, name, config)), told)  # also if the page is closed
+        except Exception:
+            yield {**ready, **self.latest()}
+            raise
+        yield {**ready, **self.show(run.id)}
+
+    def _made(self, marked: list[str], like: str, name: str, config: Any) -> Job[Run]:
+        """A run of the request that is marked, or of another run's, begun."""
+        if like:
+            other = self.studio.workspace.run(like)
+            request, title = other.request(), other.info.title
+        else:
+            request, title = (yield from self.studio.request(marked)), self.studio.request_title(marked)
+        return self.studio.worker.start(self.studio.vlm, request, ALL_METHODS[name], config, title)
 
     def _config(self, name: str, values: list[Any]) -> Any:
         """The config of the chosen method, from the values of all forms."""

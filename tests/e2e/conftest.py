@@ -20,8 +20,8 @@ PASSWORD = "correct horse battery"
 """Of everybody who has a login."""
 
 
-CUT = re.compile("signal is aborted|Connection errored out")
-"""What Gradio says when a reload or an end cuts a stream that was open."""
+CUT = re.compile("signal is aborted|Connection errored out|Unexpected error 404")
+"""What Gradio says when a reload or an end cuts a stream that was open, or when it asks for one of a page that is left."""
 
 
 def is_trouble(message: ConsoleMessage) -> bool:

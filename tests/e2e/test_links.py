@@ -57,8 +57,6 @@ def test_a_link_opens_its_page_with_its_run(
     page = visit(quiet.url, at=f"?at={at}&run={kept[0].id}")
     shows(page, at, OLDER)
     expect(page).to_have_url(address(at, kept[0]))
-    page.reload()
-    shows(page, at, OLDER)
 
 
 def test_the_address_follows_the_page_and_the_run(quiet: Server, kept: list[Run], visit: Callable[..., Page]) -> None:
