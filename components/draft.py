@@ -112,9 +112,9 @@ def edited(draft: Draft, table: Sequence[Sequence[Any]]) -> Draft:
     return replace(draft, lines=tuple(lines))
 
 
-def unfinished(table: Sequence[Sequence[Any]]) -> bool:
-    """Whether somebody is still writing a new line."""
-    return any(map(_unfinished, table))
+def unfinished(table: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """New lines that somebody is still writing, as they stand."""
+    return [["" if c is None else str(c) for c in cells] for cells in table if _unfinished(cells)]
 
 
 def _unfinished(cells: Sequence[Any]) -> bool:

@@ -186,10 +186,8 @@ class OwnRequest:
 
     @plainly
     def _edit(self, table: list[list[Any]], request: gr.Request) -> Any:
-        shown = self._shown(drafts.edited(self._draft(request), table), request)
-        if drafts.unfinished(table):  # what is half written stays under the hands of who writes it
-            del shown[self.table]
-        return shown
+        draft = drafts.edited(self._draft(request), table)
+        return {**self._shown(draft, request), self.table: [*drafts.rows(draft), *drafts.unfinished(table)]}
 
     @plainly
     def _ask(self, who: str, request: gr.Request) -> Iterator[Any]:
