@@ -15,7 +15,7 @@ from tests.e2e.stored import broken_off
 from unlearn_core.methods.saving import TENSORS
 from unlearn_core.runs import RunState, Workspace
 
-STEPS = 40
+STEPS = 24
 """Enough that a run can be paused on the way."""
 FIT = 300_000.0
 """Milliseconds for a fit; on two idle cores it takes seconds."""

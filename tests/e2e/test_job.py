@@ -26,8 +26,8 @@ def compare(page: Page) -> list[str]:
     return page.locator("#compare-rows .exam li").all_inner_texts()
 
 
-def test_an_answer_is_there_at_once_and_every_word_has_its_map(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_an_answer_is_there_at_once_and_every_word_has_its_map(quiet: Server, visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     heat = page.locator("#inspect-map .js-plotly-plot .heatmaplayer image")
     heat.wait_for()
     page.locator("#inspect-picker [data-pick='p07@0']").click()
@@ -49,8 +49,8 @@ def test_an_answer_is_there_at_once_and_every_word_has_its_map(server: Server, v
     expect(page.locator("#inspect-answer .said")).not_to_contain_text("hair")
 
 
-def test_one_answer_is_seen_in_many_ways(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_one_answer_is_seen_in_many_ways(quiet: Server, visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     plot = page.locator("#inspect-map .js-plotly-plot")
     plot.locator(".heatmaplayer image").wait_for()
     page.wait_for_function("document.querySelector('#inspect-map .js-plotly-plot').dataset.hooked")
@@ -81,8 +81,8 @@ def test_one_answer_is_seen_in_many_ways(server: Server, visit: Callable[..., Pa
         assert data["values"].shape == (256,)
 
 
-def test_a_slow_map_can_be_stopped(server: Server, visit: Callable[..., Page]) -> None:
-    page = visit(server.url)
+def test_a_slow_map_can_be_stopped(quiet: Server, visit: Callable[..., Page]) -> None:
+    page = visit(quiet.url)
     page.locator("#inspect-kind input").click()
     page.get_by_role("option", name="loss without each patch").click()
     page.locator("#inspect-stop").click()
@@ -126,9 +126,9 @@ def elsewhere(serve: Callable[[], Server]) -> Server:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_was_learned_is_taken_elsewhere(
-    server: Server, elsewhere: Server, visit: Callable[..., Page], tmp_path: Path
+    quiet: Server, elsewhere: Server, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
-    page = visit(server.url)
+    page = visit(quiet.url)
     forget(page)
     before = compare_and_look_closer(page)
     turn_to(page, "Export")
