@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -158,12 +158,15 @@ def _batch(vlm: VLM, probes: Sequence[Probe], batch_size: int, max_new_tokens: i
     """A given answer that is word for word the model's own costs no pass: its numbers came with the answer."""
     prompts = [p.prompt for p in probes]
     answers = vlm.ask(prompts, logits=True, batch_size=batch_size, max_new_tokens=max_new_tokens)
-    asked: list[tuple[Prompt, Role, str]] = []
-    own: list[Scored | None] = []
-    for prompt, answer, p in zip(prompts, answers, probes, strict=True):
-        for role, text in p.candidates():
-            own.append(_own(vlm, answer, role, text))
-            asked.append((prompt, role, text))
+    asked: list[tuple[Prompt, Role, str]] = [
+        (prompt, role, text) for prompt, p in zip(prompts, probes, strict=True) for role, text in p.candidates()
+    ]
+    own = [
+        _own(vlm, answer, role, text)
+        for answer, p in zip(answers, probes, strict=True)
+        for role, text in p.candidates()
+    ]
+    answers = [replace(answer, logits=None) for answer in answers]  # what comes now wants their room
     rest = score_candidates(vlm, [given for given, mine in zip(asked, own, strict=True) if mine is None], batch_size)
     scored = iter([mine or next(rest) for mine in own])
     return [
